@@ -1,0 +1,142 @@
+/**
+ * The boundary between an actor and a model that writes: a prompt and sampling parameters go in, token ids and text come
+ * out, and both can be taken up again where another model left off.
+ *
+ * Adapters: the ONNX engine (`inference/Engine`), and any effect/ai `LanguageModel` (`languageModelTarget`).
+ */
+import { Context, type Effect, Schema, type Stream } from "effect"
+
+/** One turn of a conversation, as chat templates know it. */
+export const ChatMessage = Schema.Struct({
+  role: Schema.Literals(["system", "user", "assistant"]),
+  content: Schema.String,
+})
+export type ChatMessage = typeof ChatMessage.Type
+
+/** How the next token is chosen. Every part has a default; the model folder's generation_config.json comes between. */
+export const Sampling = Schema.Struct({
+  /** 0 is greedy (default); higher is more varied. Range 0 to 10. */
+  temperature: Schema.optionalKey(Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 10 }))),
+  /** Only the k most probable tokens; 0 (default) is all of them. */
+  topK: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+  /** Only the most probable tokens that together reach this probability; 1 (default) is all of them. */
+  topP: Schema.optionalKey(Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))),
+  /** Divides the logits of tokens already used (CTRL, arXiv 1909.05858); 1 (default) is off. */
+  repetitionPenalty: Schema.optionalKey(Schema.Number.check(Schema.isGreaterThan(0))),
+  /** Same seed, same prompt, same weights: same tokens. Default 0. */
+  seed: Schema.optionalKey(Schema.Int),
+  /** The text ends before the first of these; at most 16, matched across token borders. */
+  stop: Schema.optionalKey(Schema.Array(Schema.String).check(Schema.isMaxLength(16))),
+  /** Upper bound of new tokens, counting resumed ones. Default 256. */
+  maxTokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
+})
+export type Sampling = typeof Sampling.Type
+
+/** What to do with a prompt that does not fit the context with `maxTokens` free beside it. */
+export type Overflow =
+  /** Fail with `TerminalPromptTooLong` (default). */
+  | "refuse"
+  /** Drop whole turns from the oldest on, keeping a leading system message and the last turn; say so in `Finished.cut`. */
+  | "drop-oldest"
+
+export interface GenerateRequest {
+  readonly prompt: ReadonlyArray<ChatMessage>
+  readonly sampling: Sampling
+  readonly overflow?: Overflow
+  /** Tokens of this very answer that readers already have: generation goes on after them, with the same random numbers. */
+  readonly resumeTokenIds?: ReadonlyArray<number>
+  /** Requests of one conversation share it, so that a cache of its prefix can be kept. */
+  readonly cacheKey?: string
+  /** Milliseconds since the epoch; a request that has not finished by then is stopped. */
+  readonly deadlineAtMs?: number
+}
+
+export interface Usage {
+  readonly promptTokens: number
+  /** New tokens of this call; resumed ones are in `promptTokens`. */
+  readonly completionTokens: number
+  readonly cachedTokens: number
+}
+
+/** New tokens. `text` holds whole characters only, and never a part of a stop string. */
+export interface TokensGenerated {
+  readonly _tag: "Tokens"
+  readonly tokenIds: ReadonlyArray<number>
+  readonly text: string
+}
+
+export interface GenerationFinished {
+  readonly _tag: "Finished"
+  /** `end`: the model's own end token; `stop`: a stop string; `length`: maxTokens, or the end of the context. */
+  readonly reason: "end" | "stop" | "length"
+  readonly usage: Usage
+  /** Present where a prompt was cut to fit: how many turns and tokens were dropped. */
+  readonly cut?: { readonly rule: Overflow; readonly droppedTurns: number; readonly droppedTokens: number }
+}
+
+export type GenerationEvent = TokensGenerated | GenerationFinished
+
+/** What a target is and can do; equal hashes mean that one can go on from another's token ids. */
+export interface TargetDescription {
+  readonly name: string
+  /** SHA-256 of the weights file, hex; undefined where it cannot be known. */
+  readonly weightsHash?: string
+  /** SHA-256 of tokenizer.json, hex. */
+  readonly tokenizerHash?: string
+  /** Execution provider that runs it, e.g. `cpu`, `webgpu`, or `remote`. */
+  readonly provider: string
+  /** The providers that were tried before it, in order, and why each was not taken. */
+  readonly tried: ReadonlyArray<{ readonly provider: string; readonly reason: string }>
+  readonly contextLength?: number
+  /** Requests that it runs at once. */
+  readonly slots: number
+  readonly capabilities: {
+    readonly seed: boolean
+    readonly stop: boolean
+    readonly resume: boolean
+    readonly tokenIds: boolean
+  }
+}
+
+/** The model's process died, hangs or was stopped; another target, or the same one restarted, may answer. */
+export class RetryableModelCrash extends Schema.TaggedError<RetryableModelCrash>()("RetryableModelCrash", {
+  model: Schema.String,
+  message: Schema.String,
+  cause: Schema.Defect(),
+}) {}
+
+/** The model answers, but cannot take this request now (queue full, provider error, rate limit). */
+export class RetryableModelBusy extends Schema.TaggedError<RetryableModelBusy>()("RetryableModelBusy", {
+  model: Schema.String,
+  message: Schema.String,
+  retryAfterMs: Schema.optionalKey(Schema.Number),
+}) {}
+
+/** The prompt and what was asked for do not fit the model's context. */
+export class TerminalPromptTooLong extends Schema.TaggedError<TerminalPromptTooLong>()("TerminalPromptTooLong", {
+  model: Schema.String,
+  promptTokens: Schema.Number,
+  contextLength: Schema.Number,
+  message: Schema.String,
+}) {}
+
+/** The model cannot be loaded, or can never do what was asked; the message says what to do about it. */
+export class TerminalModelFailure extends Schema.TaggedError<TerminalModelFailure>()("TerminalModelFailure", {
+  model: Schema.String,
+  reason: Schema.Literals(["missing", "incomplete", "damaged", "tokenizer", "device", "unsupported", "request"]),
+  message: Schema.String,
+  cause: Schema.Defect(),
+}) {}
+
+export type GenerateFailure = RetryableModelCrash | RetryableModelBusy | TerminalPromptTooLong | TerminalModelFailure
+
+export class ModelTarget extends Context.Service<
+  ModelTarget,
+  {
+    readonly describe: TargetDescription
+    /** Runs one request; interrupting the stream cancels it in the model within one step. */
+    readonly generate: (request: GenerateRequest) => Stream.Stream<GenerationEvent, GenerateFailure>
+    /** Fails when the model behind it is gone; never succeeds. Its supervisor waits on it. */
+    readonly died: Effect.Effect<never, RetryableModelCrash>
+  }
+>()("@pontoon/agents/ModelTarget") {}

@@ -1,0 +1,71 @@
+/**
+ * The boundary to identity: where message ids come from, and how a child's id follows from its parent's.
+ *
+ * Ids are ULIDs (https://github.com/ulid/spec): 48 bits of time, 80 of randomness, 26 characters that sort by time.
+ * Time-ordered because random keys cost an index 40 % of its insert rate from the first row on (see ARCHITECTURE.md).
+ */
+
+const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+const TIME_LENGTH = 10
+const RANDOM_LENGTH = 16
+
+export interface MessageIds {
+  /** A new id; ids of one generator ascend strictly, also within one millisecond and when the clock steps back. */
+  readonly next: () => string
+}
+
+const encodeTime = (timeMs: number): string => {
+  let rest = timeMs
+  let text = ""
+  for (let index = 0; index < TIME_LENGTH; index++) {
+    text = ALPHABET[rest % 32]! + text
+    rest = Math.floor(rest / 32)
+  }
+  return text
+}
+
+/** The next greater digit string of the same length; `undefined` when every digit is the last one. */
+const increment = (digits: Array<number>): boolean => {
+  for (let index = digits.length - 1; index >= 0; index--) {
+    if (digits[index]! < 31) {
+      digits[index]!++
+      return true
+    }
+    digits[index] = 0
+  }
+  return false
+}
+
+/**
+ * Makes a generator of ascending ids.
+ *
+ * @param now milliseconds since the epoch
+ * @param random a number in [0, 1)
+ */
+export const makeMessageIds = (now: () => number, random: () => number): MessageIds => {
+  let lastMs = -1
+  let timePart = ""
+  let digits: Array<number> = []
+  const startMillisecond = (timeMs: number) => {
+    lastMs = timeMs
+    timePart = encodeTime(timeMs)
+    digits = Array.from({ length: RANDOM_LENGTH }, () => Math.floor(random() * 32))
+  }
+  return {
+    next: () => {
+      const timeMs = now()
+      // Within one millisecond, or behind the last id after the clock stepped back, count on from the last id.
+      if (timeMs > lastMs) startMillisecond(timeMs)
+      else if (!increment(digits)) startMillisecond(lastMs + 1)
+      let text = timePart
+      for (const digit of digits) text += ALPHABET[digit]
+      return text
+    },
+  }
+}
+
+/**
+ * The id of the message that a handler sends at its `ordinal`-th durable act. It is a function of the parent alone, so
+ * a handler that runs again after a crash finds the child it already sent in place of sending a second one.
+ */
+export const childMessageId = (parentId: string, ordinal: number): string => `${parentId}.${ordinal}`

@@ -1,0 +1,70 @@
+/**
+ * The boundary between the runtime and whatever keeps its promises: mailboxes, actor state and the message log behind
+ * one atomic, durable `commit`.
+ *
+ * A store serves one runtime at a time (see `SqliteStore` for how that is held); readers are free, through `LogReader`.
+ * `messageStoreSuite` in `@pontoon/runtime/testing` is this contract as tests.
+ */
+import { Context, type Effect } from "effect"
+import type { Address } from "../message/Address.ts"
+import type { MessageRow } from "../message/Envelope.ts"
+import type { CommitFailure, ReadFailure } from "./StoreFailure.ts"
+import type { Write } from "./Write.ts"
+
+export interface CommitReceipt {
+  /** The earlier messages that stood in the way of an `Append`, in the order of those appends. */
+  readonly duplicates: ReadonlyArray<MessageRow>
+}
+
+export interface ActorRow {
+  readonly address: Address
+  readonly lifecycle: string
+  /** Encoded state; null for an actor that has none yet. */
+  readonly state: string | null
+  readonly version: number
+  readonly restarts: number
+  readonly updatedAtMs: number
+}
+
+export interface StepRow {
+  readonly messageId: string
+  readonly ordinal: number
+  readonly name: string
+  readonly result: string
+  readonly atMs: number
+}
+
+export interface ChunkRow {
+  readonly messageId: string
+  readonly attempt: number
+  readonly ordinal: number
+  readonly data: string
+  readonly atMs: number
+}
+
+export class MessageStore extends Context.Service<
+  MessageStore,
+  {
+    /**
+     * Applies every write, or none, in the order given, and succeeds only when they are as durable as the store can
+     * make them. Commits are applied in the order of the calls. Calls of one turn of the event loop may share a
+     * transaction; a commit that is refused takes none of the others with it. Once called, a commit is carried out even
+     * if its fiber is interrupted: an interrupted caller does not know, and must not need to, whether it was applied.
+     */
+    readonly commit: (writes: ReadonlyArray<Write>) => Effect.Effect<CommitReceipt, CommitFailure>
+    readonly message: (id: string) => Effect.Effect<MessageRow | undefined, ReadFailure>
+    readonly actor: (address: Address) => Effect.Effect<ActorRow | undefined, ReadFailure>
+    /** The recorded steps of a message, by ordinal. */
+    readonly steps: (messageId: string) => Effect.Effect<ReadonlyArray<StepRow>, ReadFailure>
+    /** At most `limit` chunks of a message from `fromOrdinal` on, by ordinal. */
+    readonly chunks: (
+      messageId: string,
+      fromOrdinal: number,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<ChunkRow>, ReadFailure>
+    /** At most `limit` pending or running messages with a seq above `afterSeq`, by seq: what recovery pages through. */
+    readonly unfinished: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
+    /** Where the bytes are, for error messages and logs: a file's path, or `memory`. */
+    readonly location: string
+  }
+>()("@pontoon/runtime/MessageStore") {}

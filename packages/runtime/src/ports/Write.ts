@@ -1,0 +1,142 @@
+/**
+ * The boundary of what can be made durable: a commit is an array of these, and they are data: no closure, no
+ * transaction handle and nothing of a particular database crosses the port.
+ */
+import type { Address } from "../message/Address.ts"
+import type { Envelope, FinalStatus } from "../message/Envelope.ts"
+import type { Feedback } from "../message/Feedback.ts"
+
+/**
+ * Accepts a message. With `claimed` it enters as running at attempt 1, so that one whose actor is free costs a single
+ * commit; else as pending at attempt 0.
+ *
+ * Where a message with the same id, or with the same idempotency key for the same (actorType, actorId, task) exists,
+ * nothing is appended, the earlier message is returned in the receipt's `duplicates`, and the rest of the commit is
+ * applied all the same. (A message that was addressed to a pool is compared by (pool, task, key).)
+ */
+export interface Append {
+  readonly _tag: "Append"
+  readonly message: Envelope
+  readonly claimed: boolean
+}
+
+/** pending → running; `attempt` is the new attempt, one more than the row's. Fenced: the row must be pending at `attempt - 1`. */
+export interface Claim {
+  readonly _tag: "Claim"
+  readonly messageId: string
+  readonly attempt: number
+  readonly atMs: number
+}
+
+/**
+ * running → pending, to be delivered again at `deliverAtMs`, to `target` where it changes. Records the failed attempt.
+ * Fenced: the row must be running at `attempt`.
+ */
+export interface Retry {
+  readonly _tag: "Retry"
+  readonly messageId: string
+  readonly attempt: number
+  readonly deliverAtMs: number
+  readonly target: Address
+  /** A `FailureRecord` as JSON. */
+  readonly error: string
+  readonly atMs: number
+}
+
+/** pending → pending on another target, for a message that has not been claimed there. Fenced: pending at `attempt`. */
+export interface Reroute {
+  readonly _tag: "Reroute"
+  readonly messageId: string
+  readonly attempt: number
+  readonly target: Address
+  readonly deliverAtMs: number
+}
+
+/**
+ * The end of a message. Records the attempt where it failed. Fenced: the row must be running at `attempt`, or pending
+ * at `attempt` (one that expires, is cancelled or dies unstarted).
+ */
+export interface Settle {
+  readonly _tag: "Settle"
+  readonly messageId: string
+  readonly attempt: number
+  readonly status: FinalStatus
+  readonly reply: string | null
+  /** A `FailureRecord` as JSON. */
+  readonly error: string | null
+  readonly atMs: number
+}
+
+/** Upserts an actor. `state: undefined` leaves the stored state alone. */
+export interface PutActor {
+  readonly _tag: "PutActor"
+  readonly address: Address
+  readonly lifecycle: string
+  readonly state: string | null | undefined
+  /** The version of the actor's definition that wrote the state. */
+  readonly version: number
+  readonly restarts: number
+  readonly atMs: number
+}
+
+/** One line of an actor's life story. */
+export interface LifecycleEvent {
+  readonly _tag: "LifecycleEvent"
+  readonly address: Address
+  readonly from: string
+  readonly to: string
+  readonly event: string
+  readonly reason: string | null
+  readonly atMs: number
+}
+
+/** Why a message went where it went. `evidence` is JSON: what the decision saw, the pool's configuration included. */
+export interface RouteDecision {
+  readonly _tag: "RouteDecision"
+  readonly messageId: string
+  readonly attempt: number
+  readonly pool: string
+  /** The chosen address in written form. */
+  readonly chosen: string
+  readonly reason: string
+  readonly evidence: string
+  readonly atMs: number
+}
+
+/** The recorded result of one step. Fenced: running at `attempt`. An existing (messageId, ordinal) is kept as it is. */
+export interface RecordStep {
+  readonly _tag: "RecordStep"
+  readonly messageId: string
+  readonly attempt: number
+  readonly ordinal: number
+  readonly name: string
+  readonly result: string
+  readonly atMs: number
+}
+
+/** One chunk of a streamed reply. Fenced: running at `attempt`. (messageId, ordinal) is unique over all attempts. */
+export interface AppendChunk {
+  readonly _tag: "AppendChunk"
+  readonly messageId: string
+  readonly attempt: number
+  readonly ordinal: number
+  readonly data: string
+  readonly atMs: number
+}
+
+export interface PutFeedback extends Feedback {
+  readonly _tag: "PutFeedback"
+}
+
+export type Write =
+  | Append
+  | Claim
+  | Retry
+  | Reroute
+  | Settle
+  | PutActor
+  | LifecycleEvent
+  | RouteDecision
+  | RecordStep
+  | AppendChunk
+  | PutFeedback
