@@ -1,0 +1,3 @@
+export * from "./FaultyStore.ts"
+export * from "./MemoryLog.ts"
+export * from "./MemoryStore.ts"
