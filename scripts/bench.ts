@@ -1,0 +1,80 @@
+/**
+ * `npm run bench -- NAME [--json] [--rounds N]`: runs `packages/x/bench/NAME.bench.ts` and prints medians of ours and of
+ * its peer, and their ratio. Ratios can be trusted; absolute figures are this machine's, today's. An unknown NAME lists
+ * what there is and exits with 2. See scripts/bench/Bench.ts for what a bench file exports.
+ */
+import { globSync } from "node:fs"
+import { basename, join } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+import { parseArgs } from "node:util"
+import { type BenchRow, decodeBench } from "./bench/Bench.ts"
+import { compareRuns, ROUNDS_MIN, runRounds } from "./bench/compareRuns.ts"
+import { formatJsonRows, formatRows } from "./bench/formatRows.ts"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const SUFFIX = ".bench.ts"
+const USAGE = "usage: npm run bench -- NAME [--json] [--rounds N]"
+
+const findBenches = (): ReadonlyMap<string, string> =>
+  new Map(
+    globSync(`packages/*/bench/*${SUFFIX}`, { cwd: root })
+      .sort()
+      .map((file) => [basename(file, SUFFIX), file]),
+  )
+
+/** One sentence on standard error, and the status of a command that was called wrongly. */
+const refuse = (sentence: string): 2 => {
+  console.error(sentence)
+  return 2
+}
+
+const runBench = async (name: string, file: string, rounds: number, json: boolean): Promise<void> => {
+  const loaded: { readonly default?: unknown } = await import(pathToFileURL(join(root, file)).href)
+  const bench = decodeBench(file, loaded.default)
+  if (!json) console.log([`${name} (${file})`, ...bench.conditions, ""].join("\n"))
+  const rows: Array<BenchRow> = []
+  for (const benchCase of bench.cases) {
+    const measured = await runRounds(benchCase, rounds, (round) => {
+      if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${benchCase.name}: round ${round + 1} of ${rounds}`)
+    })
+    if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
+    const caseRows = compareRuns(name, benchCase, measured)
+    rows.push(...caseRows)
+    if (json) console.log(formatJsonRows(caseRows))
+  }
+  if (!json) console.log(formatRows(rows))
+}
+
+const readArguments = () => {
+  const args = process.argv.slice(2).filter((argument) => argument !== "--")
+  const options = { json: { type: "boolean" }, rounds: { type: "string" } } as const
+  return parseArgs({ args, options, allowPositionals: true })
+}
+
+const main = async (): Promise<0 | 1 | 2> => {
+  let parsed: ReturnType<typeof readArguments>
+  try {
+    parsed = readArguments()
+  } catch (error) {
+    return refuse(`${error instanceof Error ? error.message : error}\n${USAGE}`)
+  }
+  const benches = findBenches()
+  const there = benches.size === 0 ? "none yet" : [...benches.keys()].join(", ")
+  const [name, ...rest] = parsed.positionals
+  if (name === undefined || rest.length > 0) return refuse(`${USAGE}\nbenchmarks: ${there}`)
+  const file = benches.get(name)
+  if (file === undefined) return refuse(`There is no benchmark "${name}"; there are: ${there}.`)
+  const rounds = Number(parsed.values.rounds ?? ROUNDS_MIN)
+  if (!Number.isInteger(rounds) || rounds < ROUNDS_MIN) {
+    return refuse(`--rounds must be a whole number, ${ROUNDS_MIN} or more; it is "${parsed.values.rounds}".`)
+  }
+  try {
+    await runBench(name, file, rounds, parsed.values.json ?? false)
+    return 0
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    return 1
+  }
+}
+
+process.exitCode = await main()
