@@ -7,12 +7,13 @@ import type { Envelope, FinalStatus } from "../message/Envelope.ts"
 import type { Feedback } from "../message/Feedback.ts"
 
 /**
- * Accepts a message. With `claimed` it enters as running at attempt 1, so that one whose actor is free costs a single
- * commit; else as pending at attempt 0.
+ * Accepts a message. With `claimed` it enters as running at attempt 1, started at its `createdAtMs`, so that one whose
+ * actor is free costs a single commit; else as pending at attempt 0.
  *
  * Where a message with the same id, or with the same idempotency key for the same (actorType, actorId, task) exists,
  * nothing is appended, the earlier message is returned in the receipt's `duplicates`, and the rest of the commit is
  * applied all the same. (A message that was addressed to a pool is compared by (pool, task, key).)
+ * What a key is compared with is fixed here: a message that is rerouted later still answers for its first address.
  */
 export interface Append {
   readonly _tag: "Append"
@@ -53,7 +54,7 @@ export interface Reroute {
 }
 
 /**
- * The end of a message. Records the attempt where it failed. Fenced: the row must be running at `attempt`, or pending
+ * The end of a message. Records the attempt where it was running and `error` is given. Fenced: the row must be running at `attempt`, or pending
  * at `attempt` (one that expires, is cancelled or dies unstarted).
  */
 export interface Settle {
@@ -114,7 +115,10 @@ export interface RecordStep {
   readonly atMs: number
 }
 
-/** One chunk of a streamed reply. Fenced: running at `attempt`. (messageId, ordinal) is unique over all attempts. */
+/**
+ * One chunk of a streamed reply. Fenced: running at `attempt`. (messageId, ordinal) is unique over all attempts: an
+ * existing one is kept as it is, so an attempt that goes over its predecessor's tokens again shows no reader one twice.
+ */
 export interface AppendChunk {
   readonly _tag: "AppendChunk"
   readonly messageId: string

@@ -1,3 +1,6 @@
 export * from "./FaultyStore.ts"
 export * from "./MemoryLog.ts"
 export * from "./MemoryStore.ts"
+export * from "./messageStoreSuite.ts"
+export * from "./suite/SuiteKit.ts"
+export * from "./suite/sampleWrites.ts"

@@ -1,0 +1,168 @@
+/** The contract of a message's edges: claim, retry, reroute and settle, and the fence that guards each of them. */
+import { Effect, Result } from "effect"
+import type { Write } from "../../ports/Write.ts"
+import type { SuiteKit } from "./SuiteKit.ts"
+import {
+  append,
+  appendChunk,
+  appendClaimed,
+  BARISTA,
+  CASHIER,
+  claim,
+  recordStep,
+  reroute,
+  retry,
+  START_MS,
+  settle,
+} from "./sampleWrites.ts"
+
+const edges = ({ test, expect }: SuiteKit): void => {
+  test("2.1 a claim starts the next attempt", ({ store }) =>
+    Effect.gen(function* () {
+      yield* store.commit([append("A")])
+      yield* store.commit([claim("A")])
+      expect(yield* store.message("A")).toMatchObject({ status: "running", attempt: 1, startedAtMs: START_MS + 10 })
+    }))
+
+  test("2.2 a retry goes back to pending, later, on the target it names, and its attempt is recorded", (under) =>
+    Effect.gen(function* () {
+      const { store, reader } = under
+      yield* store.commit([appendClaimed("A")])
+      yield* store.commit([retry("A", 1, CASHIER)])
+      expect(yield* store.message("A")).toMatchObject({
+        status: "pending",
+        attempt: 1,
+        actorType: CASHIER.type,
+        actorId: CASHIER.id,
+        deliverAtMs: START_MS + 100,
+        startedAtMs: null,
+      })
+      yield* store.commit([claim("A", 2), settle("A", 2, "dead")])
+      const attempts = yield* reader.attempts("A")
+      expect(attempts).toEqual([
+        {
+          messageId: "A",
+          attempt: 1,
+          actorType: BARISTA.type,
+          actorId: BARISTA.id,
+          startedAtMs: START_MS,
+          finishedAtMs: START_MS + 15,
+          error: retry("A").error,
+        },
+        {
+          messageId: "A",
+          attempt: 2,
+          actorType: CASHIER.type,
+          actorId: CASHIER.id,
+          startedAtMs: START_MS + 20,
+          finishedAtMs: START_MS + 50,
+          error: settle("A", 2, "dead").error,
+        },
+      ])
+    }))
+
+  test("2.3 a reroute changes the target and the time of a pending message, and nothing else", ({ store }) =>
+    Effect.gen(function* () {
+      yield* store.commit([append("A")])
+      const before = yield* store.message("A")
+      yield* store.commit([reroute("A")])
+      expect(yield* store.message("A")).toEqual({
+        ...before!,
+        actorType: CASHIER.type,
+        actorId: CASHIER.id,
+        deliverAtMs: START_MS + 7,
+      })
+    }))
+
+  test("2.4 a running message settles in every final status, with its reply or its error", ({ store, reader }) =>
+    Effect.gen(function* () {
+      const statuses = ["done", "failed", "dead", "expired", "cancelled"] as const
+      for (const status of statuses) {
+        yield* store.commit([appendClaimed(status), settle(status, 1, status)])
+        const { reply, error } = settle(status, 1, status)
+        expect(yield* store.message(status)).toMatchObject({ status, reply, error, finishedAtMs: START_MS + 50 })
+        expect((yield* reader.attempts(status)).length).toBe(status === "done" ? 0 : 1)
+      }
+      expect(yield* store.unfinished(0, 10)).toEqual([])
+    }))
+
+  test("2.5 a pending message settles too, without an attempt to record", ({ store, reader }) =>
+    Effect.gen(function* () {
+      yield* store.commit([append("A"), settle("A", 0, "expired")])
+      expect(yield* store.message("A")).toMatchObject({ status: "expired", attempt: 0, startedAtMs: null })
+      yield* store.commit([appendClaimed("B"), retry("B")])
+      yield* store.commit([settle("B", 1, "dead")])
+      expect(yield* store.message("B")).toMatchObject({ status: "dead", attempt: 1 })
+      expect(yield* reader.attempts("A")).toEqual([])
+      expect((yield* reader.attempts("B")).map(({ error }) => error)).toEqual([retry("B").error])
+    }))
+
+  test("2.6 a whole life fits into one commit", ({ store }) =>
+    Effect.gen(function* () {
+      yield* store.commit([append("A"), claim("A"), retry("A"), claim("A", 2), recordStep("A", 1, 2), settle("A", 2)])
+      expect(yield* store.message("A")).toMatchObject({ status: "done", attempt: 2 })
+    }))
+}
+
+/** Every place in a life, and how to get there. */
+const places: Readonly<Record<string, ReadonlyArray<Write>>> = {
+  "no message": [],
+  "pending at 0": [append("M")],
+  "running at 1": [appendClaimed("M")],
+  "pending at 1": [appendClaimed("M"), retry("M")],
+  "running at 2": [appendClaimed("M"), retry("M"), claim("M", 2)],
+  "done at 1": [appendClaimed("M"), settle("M")],
+  "expired at 0": [append("M"), settle("M", 0, "expired")],
+}
+
+/** Every fenced write, and the places in which it is let through. Everywhere else it is refused. */
+const fencedWrites: ReadonlyArray<readonly [string, Write, ReadonlyArray<string>]> = [
+  ["Claim 1", claim("M", 1), ["pending at 0"]],
+  ["Claim 2", claim("M", 2), ["pending at 1"]],
+  ["Claim 3", claim("M", 3), []],
+  ["Retry 0", retry("M", 0), []],
+  ["Retry 1", retry("M", 1), ["running at 1"]],
+  ["Retry 2", retry("M", 2), ["running at 2"]],
+  ["Reroute 0", reroute("M", 0), ["pending at 0"]],
+  ["Reroute 1", reroute("M", 1), ["pending at 1"]],
+  ["Settle 0", settle("M", 0, "cancelled"), ["pending at 0"]],
+  ["Settle 1", settle("M", 1), ["running at 1", "pending at 1"]],
+  ["Settle 2", settle("M", 2), ["running at 2"]],
+  ["RecordStep 1", recordStep("M", 0, 1), ["running at 1"]],
+  ["RecordStep 2", recordStep("M", 0, 2), ["running at 2"]],
+  ["AppendChunk 1", appendChunk("M", 0, 1), ["running at 1"]],
+  ["AppendChunk 2", appendChunk("M", 0, 2), ["running at 2"]],
+]
+
+const fences = ({ test, expect }: SuiteKit): void => {
+  for (const [name, write, allowed] of fencedWrites) {
+    test(`2.7 ${name} is let through ${allowed.length === 0 ? "nowhere" : `only ${allowed.join(" and ")}`}`, (under) =>
+      Effect.gen(function* () {
+        const { store } = under
+        for (const [place, setUp] of Object.entries(places)) {
+          // One message per place, each under its own id, on one store.
+          const id = place.replaceAll(" ", "-")
+          yield* store.commit(setUp.map((each) => renamed(each, id)))
+          const before = yield* store.message(id)
+          const outcome = yield* Effect.result(store.commit([renamed(write, id)]))
+          expect([place, Result.isSuccess(outcome)]).toEqual([place, allowed.includes(place)])
+          if (Result.isFailure(outcome)) {
+            expect(outcome.failure).toMatchObject({ _tag: "TerminalStaleAttempt", messageId: id })
+            expect(yield* store.message(id)).toEqual(before)
+            expect(yield* store.steps(id)).toEqual([])
+            expect(yield* store.chunks(id, 0, 10)).toEqual([])
+          }
+        }
+      }))
+  }
+}
+
+const renamed = (write: Write, id: string): Write => {
+  if (write._tag === "Append") return { ...write, message: { ...write.message, id } }
+  return "messageId" in write ? { ...write, messageId: id } : write
+}
+
+export const lifeSection = (kit: SuiteKit): void => {
+  edges(kit)
+  fences(kit)
+}

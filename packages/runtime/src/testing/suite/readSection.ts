@@ -1,0 +1,178 @@
+/** The contract of reading: recovery's pages, the reader's lists, their bounds, and what a restart finds again. */
+import { Effect } from "effect"
+import type { MessageFilter } from "../../ports/LogReader.ts"
+import { READ_LIMIT_MAX } from "../../ports/readLimit.ts"
+import type { CommitFailure, ReadFailure } from "../../ports/StoreFailure.ts"
+import type { SuiteKit } from "./SuiteKit.ts"
+import {
+  append,
+  appendChunk,
+  appendClaimed,
+  BARISTA,
+  CASHIER,
+  claim,
+  lifecycleEvent,
+  putActor,
+  recordStep,
+  retry,
+  routeDecision,
+  START_MS,
+  settle,
+} from "./sampleWrites.ts"
+
+const paging = ({ test, expect }: SuiteKit): void => {
+  test("5.1 unfinished gives the pending and the running by seq, in pages, and nothing else", ({ store }) =>
+    Effect.gen(function* () {
+      yield* store.commit(
+        Array.from({ length: 30 }, (_, n) => (n % 2 === 0 ? append(`m${n}`) : appendClaimed(`m${n}`))),
+      )
+      yield* store.commit([settle("m3"), settle("m4", 0, "cancelled"), retry("m5")])
+      const seen: Array<string> = []
+      let afterSeq = 0
+      while (true) {
+        const page = yield* store.unfinished(afterSeq, 7)
+        if (page.length === 0) break
+        seen.push(...page.map(({ id }) => id))
+        afterSeq = page[page.length - 1]!.seq
+      }
+      const expected = Array.from({ length: 30 }, (_, n) => `m${n}`).filter((id) => id !== "m3" && id !== "m4")
+      expect(seen).toEqual(expected)
+    }))
+
+  test("5.2 a limit outside 1 to 10,000 is refused, never cut", ({ store, reader }) =>
+    Effect.gen(function* () {
+      for (const limit of [0, -1, 1.5, Number.NaN, READ_LIMIT_MAX + 1]) {
+        const reads: ReadonlyArray<Effect.Effect<unknown, ReadFailure>> = [
+          store.unfinished(0, limit),
+          store.chunks("A", 0, limit),
+          reader.messages({ limit }),
+          reader.actors(limit),
+          reader.lifecycle(0, limit),
+          reader.routes({}, limit),
+          reader.chunks("A", 0, limit),
+          reader.mailbox(limit),
+        ]
+        for (const read of reads) {
+          expect(yield* Effect.flip(read)).toMatchObject({ _tag: "TerminalStoreFailure" })
+        }
+      }
+    }))
+}
+
+const lists = ({ test, expect }: SuiteKit): void => {
+  test("5.3 the reader finds messages by every part of its filter, oldest first", ({ store, reader }) =>
+    Effect.gen(function* () {
+      yield* store.commit([
+        append("A"),
+        appendClaimed("B", { correlationId: "A" }),
+        append("C", { actorType: CASHIER.type, correlationId: "A" }),
+        append("D", { actorId: "2" }),
+      ])
+      const found = (filter: Partial<MessageFilter>) =>
+        Effect.map(reader.messages({ limit: 10, ...filter }), (rows) => rows.map(({ id }) => id).join(""))
+      expect(yield* found({})).toBe("ABCD")
+      expect(yield* found({ limit: 2 })).toBe("AB")
+      expect(yield* found({ limit: 2, newest: true })).toBe("CD")
+      expect(yield* found({ status: "running" })).toBe("B")
+      expect(yield* found({ status: "done" })).toBe("")
+      expect(yield* found({ actorType: "barista" })).toBe("ABD")
+      expect(yield* found({ actorType: "barista", actorId: "1" })).toBe("AB")
+      expect(yield* found({ actorId: "2" })).toBe("D")
+      expect(yield* found({ correlationId: "A" })).toBe("ABC")
+      expect(yield* found({ correlationId: "A", actorType: "barista", newest: true, limit: 1 })).toBe("B")
+      const second = (yield* store.message("B"))!.seq
+      expect(yield* found({ afterSeq: second })).toBe("CD")
+      expect(yield* found({ afterSeq: second, correlationId: "A" })).toBe("C")
+      expect(yield* reader.message("A")).toEqual(yield* store.message("A"))
+      expect(yield* reader.message("nobody")).toBe(undefined)
+    }))
+
+  test("5.4 a mailbox counts what is unfinished per actor, the longest wait first", ({ store, reader }) =>
+    Effect.gen(function* () {
+      yield* store.commit([
+        append("A", { createdAtMs: START_MS + 2 }),
+        appendClaimed("B", { createdAtMs: START_MS + 3 }),
+        append("C", { createdAtMs: START_MS + 1, actorType: CASHIER.type }),
+        appendClaimed("D", { createdAtMs: START_MS, actorId: "2" }),
+        settle("D"),
+      ])
+      const boxes = [
+        { actorType: "cashier", actorId: "1", pending: 1, running: 0, oldestAtMs: START_MS + 1 },
+        { actorType: "barista", actorId: "1", pending: 1, running: 1, oldestAtMs: START_MS + 2 },
+      ]
+      expect(yield* reader.mailbox(10)).toEqual(boxes)
+      expect(yield* reader.mailbox(1)).toEqual(boxes.slice(0, 1))
+    }))
+
+  test("5.5 latency is the nearest rank per actor type and task, over what was answered", ({ store, reader }) =>
+    Effect.gen(function* () {
+      yield* store.commit(
+        Array.from({ length: 100 }, (_, n) => [
+          appendClaimed(`m${n}`, { createdAtMs: START_MS + 50 - (n + 1), actorId: `${n % 3}` }),
+          settle(`m${n}`, 1, n % 10 === 0 ? "failed" : "done"),
+        ]).flat(),
+      )
+      yield* store.commit([appendClaimed("x", { createdAtMs: START_MS - 9_000 }), settle("x", 1, "expired")])
+      yield* store.commit([appendClaimed("y", { task: "pour" }), settle("y"), append("z")])
+      expect(yield* reader.latency).toEqual([
+        { actorType: "barista", task: "brew", count: 100, p50Ms: 50, p95Ms: 95, p99Ms: 99 },
+        { actorType: "barista", task: "pour", count: 1, p50Ms: 50, p95Ms: 50, p99Ms: 50 },
+      ])
+    }))
+}
+
+const restarts = ({ test, expect }: SuiteKit): void => {
+  test("5.6 a restart finds everything that was committed, and goes on where it ended", ({ store, reader, reopen }) =>
+    Effect.gen(function* () {
+      yield* store.commit([
+        appendClaimed("A", { idempotencyKey: "k" }),
+        append("B"),
+        recordStep("A", 0),
+        appendChunk("A", 0),
+        putActor(BARISTA, "state"),
+        lifecycleEvent("starting", "ready"),
+        routeDecision("A"),
+        appendClaimed("C"),
+        settle("C"),
+        appendClaimed("D"),
+        retry("D"),
+      ])
+      const look = (from: { readonly store: typeof store; readonly reader: typeof reader }) =>
+        Effect.all([
+          from.store.unfinished(0, 10),
+          from.store.message("C"),
+          from.store.steps("A"),
+          from.store.chunks("A", 0, 10),
+          from.store.actor(BARISTA),
+          from.reader.lifecycle(0, 10),
+          from.reader.routes({}, 10),
+          from.reader.attempts("D"),
+          from.reader.messages({ limit: 10 }),
+        ])
+      const before = yield* look({ store, reader })
+      const after = yield* reopen
+      expect(yield* look(after)).toEqual(before)
+      const { duplicates } = yield* after.store.commit([append("E", { idempotencyKey: "k" }), append("F"), claim("B")])
+      expect(duplicates.map(({ id }) => id)).toEqual(["A"])
+      expect((yield* after.store.unfinished(0, 10)).map(({ id }) => id)).toEqual(["A", "B", "D", "F"])
+    }))
+
+  test("5.7 a closed store says so", ({ store, reader, reopen }) =>
+    Effect.gen(function* () {
+      yield* reopen
+      const uses: ReadonlyArray<Effect.Effect<unknown, CommitFailure>> = [
+        store.commit([append("A")]),
+        store.message("A"),
+        reader.message("A"),
+      ]
+      for (const use of uses) {
+        expect(yield* Effect.flip(use)).toMatchObject({ _tag: "TerminalStoreFailure", reason: "closed" })
+      }
+    }))
+}
+
+export const readSection = (kit: SuiteKit): void => {
+  paging(kit)
+  lists(kit)
+  restarts(kit)
+}
