@@ -1,0 +1,195 @@
+/**
+ * The boundary between this process and a model's: starts it, speaks with it, hears when it dies or goes silent, ends it.
+ *
+ * It never starts a second one: restarting is the supervisor's decision, which waits on `died`.
+ */
+import { type ChildProcess, fork } from "node:child_process"
+import { Clock, Deferred, Effect, Exit, Result, type Scope } from "effect"
+import { RetryableModelCrash } from "../ModelTarget.ts"
+import { oneLine } from "./modelFolder.ts"
+import { type ChildMessage, decodeChildMessage, encodeHostMessage, type HostMessage } from "./protocol.ts"
+
+/** Sources run as they are, an installed package as it was built: the worker lies beside this file either way. */
+const WORKER = new URL(`./engineWorker.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url)
+
+/** Of what the child writes to stderr, this much is kept for the message about its death. */
+const STDERR_LENGTH_MAX = 2000
+
+export interface ProcessOptions {
+  readonly model: string
+  readonly env: Readonly<Record<string, string>>
+  readonly silenceMsMax: number
+  readonly stopMsMax: number
+}
+
+/** Called with each message about one request, and once with the crash if there is one. */
+export interface RequestListener {
+  readonly onMessage: (message: Exclude<ChildMessage, { _tag: "Loaded" | "Refused" | "Working" }>) => void
+  readonly onCrash: (crash: RetryableModelCrash) => void
+}
+
+type LoadAnswer = Extract<ChildMessage, { _tag: "Loaded" | "Refused" }>
+
+export class EngineProcess {
+  readonly pid: number
+  readonly #child: ChildProcess
+  readonly #model: string
+  readonly #clock: Clock.Clock
+  readonly #listeners = new Map<number, RequestListener>()
+  readonly #died = Deferred.makeUnsafe<never, RetryableModelCrash>()
+  readonly #answer = Deferred.makeUnsafe<LoadAnswer, RetryableModelCrash>()
+  #stderr = ""
+  #heardAtMs = 0
+  #lastId = 0
+  #crash: RetryableModelCrash | undefined
+  /** Why we ended it ourselves, where we did. */
+  #ended: string | undefined
+
+  constructor(child: ChildProcess, model: string, clock: Clock.Clock) {
+    this.#child = child
+    this.#model = model
+    this.#clock = clock
+    this.pid = child.pid ?? -1
+    child.stderr?.on("data", (bytes) => {
+      this.#stderr = (this.#stderr + String(bytes)).slice(-STDERR_LENGTH_MAX)
+    })
+    child.on("message", (raw) => this.#receive(raw))
+    child.on("error", (cause) => this.#die(`could not be started or spoken with: ${oneLine(cause)}`, cause))
+    child.on("exit", (code, signal) => {
+      const how = this.#ended ?? (signal === null ? `ended with code ${code}` : `was killed by ${signal}`)
+      const said = oneLine(this.#stderr)
+      this.#die(said === "" ? how : `${how}; it said: ${said}`, null)
+    })
+  }
+
+  /** Fails when the process is gone. */
+  get died(): Effect.Effect<never, RetryableModelCrash> {
+    return Deferred.await(this.#died)
+  }
+
+  /** What it answers to `Load`. */
+  get loadAnswer(): Effect.Effect<LoadAnswer, RetryableModelCrash> {
+    return Deferred.await(this.#answer)
+  }
+
+  /** Requests that have not been answered. */
+  get openRequests(): number {
+    return this.#listeners.size
+  }
+
+  nextId(): number {
+    return ++this.#lastId
+  }
+
+  send(message: HostMessage): void {
+    if (this.#child.connected) this.#child.send(encodeHostMessage(message), () => {})
+  }
+
+  /** Sends a request and hears of it until `close`. */
+  open(id: number, message: HostMessage, listener: RequestListener): void {
+    if (this.#crash !== undefined) return listener.onCrash(this.#crash)
+    if (this.#listeners.size === 0) this.#heardAtMs = this.#clock.currentTimeMillisUnsafe()
+    this.#listeners.set(id, listener)
+    this.send(message)
+  }
+
+  /** Hears no more of a request; true where it was still open. */
+  close(id: number): boolean {
+    return this.#listeners.delete(id)
+  }
+
+  /** How long it has owed an answer without a word; 0 while it owes none. */
+  silentMs(): number {
+    return this.#listeners.size === 0 ? 0 : this.#clock.currentTimeMillisUnsafe() - this.#heardAtMs
+  }
+
+  /** Ends it at once; `reason` completes "its process (pid) …". */
+  kill(reason: string): void {
+    this.#ended ??= reason
+    this.#child.kill("SIGKILL")
+  }
+
+  /** Asks it to end, and kills it where it does not within `stopMsMax`. */
+  readonly stop = (stopMsMax: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      this.#ended ??= "was stopped"
+      if (this.#crash !== undefined) return Effect.void
+      this.send({ _tag: "Stop" })
+      return Effect.exit(this.died).pipe(
+        Effect.timeoutOrElse({
+          duration: stopMsMax,
+          orElse: () =>
+            Effect.suspend(() => {
+              this.#child.kill("SIGKILL")
+              return Effect.exit(this.died)
+            }),
+        }),
+      )
+    })
+
+  #receive(raw: unknown): void {
+    this.#heardAtMs = this.#clock.currentTimeMillisUnsafe()
+    const decoded = decodeChildMessage(raw)
+    if (Result.isFailure(decoded)) return this.kill(`sent what is no message (${oneLine(decoded.failure)})`)
+    const message = decoded.success
+    if (message._tag === "Working") return
+    if (message._tag === "Loaded" || message._tag === "Refused") {
+      Deferred.doneUnsafe(this.#answer, Exit.succeed(message))
+      return
+    }
+    this.#listeners.get(message.id)?.onMessage(message)
+  }
+
+  #die(how: string, cause: unknown): void {
+    if (this.#crash !== undefined) return
+    const message = `Model "${this.#model}": its process (${this.pid}) ${how}.`
+    const crash = new RetryableModelCrash({ model: this.#model, message, cause })
+    this.#crash = crash
+    Deferred.doneUnsafe(this.#answer, Exit.fail(crash))
+    Deferred.doneUnsafe(this.#died, Exit.fail(crash))
+    const listeners = [...this.#listeners.values()]
+    this.#listeners.clear()
+    for (const listener of listeners) listener.onCrash(crash)
+  }
+}
+
+/**
+ * Kills a process that owes an answer and is silent for too long. The check runs four times in that span, so it is
+ * killed at most a quarter of it late.
+ */
+const watch = (process: EngineProcess, silenceMsMax: number): Effect.Effect<never> =>
+  Effect.forever(
+    Effect.andThen(
+      Effect.sleep(silenceMsMax / 4),
+      Effect.sync(() => {
+        if (process.silentMs() >= silenceMsMax) {
+          process.kill(
+            `was killed because it had not answered for ${process.silentMs()} ms (silenceMsMax ${silenceMsMax})`,
+          )
+        }
+      }),
+    ),
+  )
+
+/** Starts a model's process; it is stopped when the scope closes. */
+export const startProcess = (options: ProcessOptions): Effect.Effect<EngineProcess, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const engine = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const child = fork(WORKER, [], {
+          serialization: "advanced",
+          // Flags of this process, as a test runner's loaders or a debugger's port, are not for the child.
+          execArgv: [],
+          env: { ...process.env, ...options.env },
+          stdio: ["ignore", "ignore", "pipe", "ipc"],
+          // A process group of its own: Ctrl-C reaches the host alone, which may then finish what it has begun.
+          detached: process.platform !== "win32",
+        })
+        return new EngineProcess(child, options.model, clock)
+      }),
+      (engine) => engine.stop(options.stopMsMax),
+    )
+    yield* Effect.forkScoped(watch(engine, options.silenceMsMax))
+    return engine
+  })

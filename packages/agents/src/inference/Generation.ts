@@ -1,0 +1,93 @@
+/**
+ * The boundary of one answer while it is made: what still has to be fed, what was sampled, and what of it is to be told.
+ * It knows nothing of other answers; `Scheduler` decides whose turn it is.
+ */
+import type { AnswerText, EndReason } from "./AnswerText.ts"
+import type { KvSlot, StepRow } from "./DecoderStep.ts"
+import type { FittedPrompt } from "./fitPrompt.ts"
+import type { GenerationPlan } from "./planSampling.ts"
+import { sampleToken } from "./sample.ts"
+
+export interface GenerationStart {
+  readonly id: number
+  readonly prompt: FittedPrompt
+  readonly plan: GenerationPlan
+  readonly text: AnswerText
+  readonly resumeTokenIds: ReadonlyArray<number>
+  readonly cacheKey: string | undefined
+  readonly deadlineAtMs: number | undefined
+}
+
+export interface PrefillRules {
+  /** Tokens of the prompt that one step takes at most, so that a cancel waits no longer than such a step. */
+  readonly chunkTokens: number
+  /** Resumed tokens are fed one by one, as they were when they were sampled (see `ModelFolder.stepSensitive`). */
+  readonly stepSensitive: boolean
+}
+
+export interface Generation extends GenerationStart {
+  readonly slot: KvSlot
+  readonly cachedTokens: number
+  /** Prompt, resumed and sampled tokens. */
+  readonly tokenIds: Array<number>
+  /** Why it is over, where it is. */
+  reason: EndReason | undefined
+  /** Sampled, but not told yet. */
+  untold: { tokenIds: Array<number>; text: string }
+  completionTokens: number
+}
+
+/** The resumed tokens, seen again: readers have their text. Says why there is nothing left to do, where that is so. */
+export const replay = (text: AnswerText, resumeTokenIds: ReadonlyArray<number>): EndReason | undefined => {
+  for (const tokenId of resumeTokenIds) {
+    const { reason } = text.push(tokenId)
+    if (reason !== undefined) return reason
+  }
+  return undefined
+}
+
+export const makeGeneration = (start: GenerationStart, slot: KvSlot): Generation => ({
+  ...start,
+  slot,
+  cachedTokens: slot.length,
+  tokenIds: [...start.prompt.tokenIds, ...start.resumeTokenIds],
+  reason: undefined,
+  untold: { tokenIds: [], text: "" },
+  completionTokens: 0,
+})
+
+/** What the next step has to feed: the rest of the prompt in chunks from position 0 on, then one token at a time. */
+export const nextRow = (generation: Generation, rules: PrefillRules): StepRow => {
+  const fed = generation.slot.length
+  const promptTokens = generation.prompt.tokenIds.length
+  const known = rules.stepSensitive ? promptTokens : promptTokens + generation.resumeTokenIds.length
+  if (fed >= known) return { slot: generation.slot, tokenIds: generation.tokenIds.slice(fed, fed + 1) }
+  const chunkEnd = (Math.floor(fed / rules.chunkTokens) + 1) * rules.chunkTokens
+  return { slot: generation.slot, tokenIds: generation.tokenIds.slice(fed, Math.min(chunkEnd, known)) }
+}
+
+/** Tokens of the prompt that were fed in whole chunks. */
+export const alignedTokens = (generation: Generation, rules: PrefillRules): number =>
+  Math.floor(Math.min(generation.slot.length, generation.prompt.tokenIds.length) / rules.chunkTokens) *
+  rules.chunkTokens
+
+/**
+ * Takes the logits that a step gave. Samples only when all known tokens have been fed.
+ *
+ * @param vocabSize ids beyond it are rows that pad the model's vocabulary, never tokens
+ * @returns false where the model gave no number at all
+ */
+export const takeLogits = (generation: Generation, logits: Float32Array, vocabSize: number): boolean => {
+  if (generation.slot.length < generation.tokenIds.length) return true
+  const position = generation.tokenIds.length - generation.prompt.tokenIds.length
+  const used = generation.plan.repetitionPenalty === 1 ? [] : new Set(generation.tokenIds)
+  const tokenId = sampleToken(logits.subarray(0, vocabSize), generation.plan, used, position)
+  if (tokenId < 0) return false
+  const { text, reason } = generation.text.push(tokenId)
+  generation.tokenIds.push(tokenId)
+  generation.untold.tokenIds.push(tokenId)
+  generation.untold.text += text
+  generation.completionTokens++
+  generation.reason = reason
+  return true
+}

@@ -1,0 +1,126 @@
+/**
+ * The boundary between text and token ids, for one model: its tokenizer and its chat template, checked against the size
+ * of its vocabulary. @huggingface/tokenizers and @huggingface/jinja do the work.
+ */
+import { Template } from "@huggingface/jinja"
+import { Tokenizer } from "@huggingface/tokenizers"
+import { Result } from "effect"
+import type { ChatMessage, TerminalModelFailure } from "../ModelTarget.ts"
+import { type ModelFolder, modelFailure, oneLine, specialToken } from "./modelFolder.ts"
+
+export interface ModelTokenizer {
+  /** One more than the greatest token id. */
+  readonly vocabSize: number
+  readonly padTokenId: number
+  /** Text as it is, special tokens of the model's own (as [CLS]) around it. */
+  readonly encode: (text: string) => ReadonlyArray<number>
+  /** Text alone. */
+  readonly encodePlain: (text: string) => ReadonlyArray<number>
+  /** Special tokens are left out. */
+  readonly decode: (tokenIds: ReadonlyArray<number>) => string
+  readonly isSpecial: (tokenId: number) => boolean
+  /** A conversation up to where the assistant's answer begins; a message in place of the ids where that cannot be. */
+  readonly encodeChat: (messages: ReadonlyArray<ChatMessage>) => Result.Result<ReadonlyArray<number>, string>
+}
+
+/** The names under which chat templates expect special tokens. */
+const TEMPLATE_TOKENS = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+] as const
+
+/**
+ * Embedding tables are padded to a round number of rows (Qwen 2.5 by 267), so a model may know more ids than its
+ * tokenizer; by more than this it is the wrong tokenizer.
+ */
+const PADDED_ROWS_MAX = 1024
+
+const greatestId = (tokenizer: Tokenizer): number => {
+  let greatest = -1
+  for (const id of tokenizer.get_vocab(true).values()) if (id > greatest) greatest = id
+  return greatest
+}
+
+/** Renders the chat template with what it expects, as transformers does. */
+const makeRender = (folder: ModelFolder) => {
+  if (folder.chatTemplate === undefined) return undefined
+  const template = new Template(folder.chatTemplate)
+  const special: Record<string, string> = {}
+  for (const key of TEMPLATE_TOKENS) {
+    const token = specialToken(folder.tokenizerConfig[key])
+    if (token !== undefined) special[key] = token
+  }
+  return (messages: ReadonlyArray<ChatMessage>): string =>
+    template.render({ messages, add_generation_prompt: true, tools: null, documents: null, ...special })
+}
+
+const makeEncodeChat = (tokenizer: Tokenizer, folder: ModelFolder): ModelTokenizer["encodeChat"] => {
+  const render = makeRender(folder)
+  if (render === undefined) {
+    return (messages) => {
+      const [only] = messages
+      return messages.length === 1 && only !== undefined
+        ? Result.succeed(tokenizer.encode(only.content).ids)
+        : Result.fail(`it has no chat template, so a prompt is one message to be continued, not ${messages.length}`)
+    }
+  }
+  return (messages) =>
+    Result.try({
+      // The template writes the special tokens itself.
+      try: () => tokenizer.encode(render(messages), { add_special_tokens: false }).ids,
+      catch: (cause) => `its chat template refuses the prompt: ${oneLine(cause)}`,
+    })
+}
+
+/** The token id that fills up rows of a batch; any will do, because attention_mask hides it. */
+const padTokenId = (tokenizer: Tokenizer, folder: ModelFolder): number => {
+  const token = specialToken(folder.tokenizerConfig.pad_token)
+  return token === undefined ? 0 : (tokenizer.token_to_id(token) ?? 0)
+}
+
+/**
+ * Makes the tokenizer of a folder.
+ *
+ * @param modelVocabSize the rows of the model's vocabulary, where known
+ * @returns fails with reason `tokenizer`
+ */
+export const makeModelTokenizer = (
+  folder: ModelFolder,
+  modelVocabSize: number | undefined,
+): Result.Result<ModelTokenizer, TerminalModelFailure> => {
+  const fail = modelFailure(folder.name)
+  const made = Result.try(() => {
+    const tokenizer = new Tokenizer(folder.rawTokenizer, folder.rawTokenizerConfig)
+    return { tokenizer, encodeChat: makeEncodeChat(tokenizer, folder) }
+  })
+  if (Result.isFailure(made)) {
+    const message = `its tokenizer or chat template cannot be used: ${oneLine(made.failure)}.`
+    return Result.fail(fail("tokenizer", message, made.failure))
+  }
+  const { tokenizer, encodeChat } = made.success
+  const vocabSize = greatestId(tokenizer) + 1
+  if (modelVocabSize !== undefined && (vocabSize > modelVocabSize || vocabSize < modelVocabSize - PADDED_ROWS_MAX)) {
+    const message = `tokenizer.json has ${vocabSize} tokens and the model ${modelVocabSize}; they do not belong together.`
+    return Result.fail(fail("tokenizer", message))
+  }
+  const special = new Set<number>()
+  for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.add(id)
+  return Result.succeed({
+    vocabSize,
+    padTokenId: padTokenId(tokenizer, folder),
+    encode: (text) => tokenizer.encode(text).ids,
+    encodePlain: (text) => tokenizer.encode(text, { add_special_tokens: false }).ids,
+    // The library refuses an empty list. Cleaning up would change text that readers already have.
+    decode: (tokenIds) =>
+      tokenIds.length === 0
+        ? ""
+        : tokenizer.decode([...tokenIds], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+    isSpecial: (tokenId) => special.has(tokenId),
+    encodeChat,
+  })
+}

@@ -1,0 +1,193 @@
+/**
+ * The boundary between requests and steps: which answers are in slots, which wait, and whose turn it is.
+ *
+ * Every step serves up to `DecoderStep.rowsMax` answers, round robin, so that no answer waits for another to end. With
+ * a step that takes many rows the same loop is continuous batching. Its queue is bounded by the host's admission.
+ */
+import { RetryableModelBusy, TerminalModelFailure } from "../ModelTarget.ts"
+import type { DecoderStep } from "./DecoderStep.ts"
+import {
+  alignedTokens,
+  type Generation,
+  type GenerationStart,
+  makeGeneration,
+  nextRow,
+  type PrefillRules,
+  takeLogits,
+} from "./Generation.ts"
+import type { KvCache } from "./KvCache.ts"
+import { type ChildMessage, HEARTBEAT_MS } from "./protocol.ts"
+
+/**
+ * Tokens are told at most this often, or after every step where steps are slower: a message costs both processes some
+ * 50 us, which is a tenth of a small model's step, and no reader sees 4 ms.
+ */
+const TELL_EVERY_MS = 4
+
+export interface SchedulerOptions {
+  readonly model: string
+  readonly step: DecoderStep
+  readonly cache: KvCache
+  readonly slots: number
+  readonly vocabSize: number
+  readonly rules: PrefillRules
+  readonly tell: (message: ChildMessage) => void
+  /** Milliseconds since the epoch: deadlines. */
+  readonly now: () => number
+  readonly pause: (delayMs: number) => Promise<void>
+}
+
+export class Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #waiting: Array<GenerationStart> = []
+  /** In the order of their turns. */
+  #running: Array<Generation> = []
+  /** The answers inside the running step: their slots are not to be touched. */
+  #feeding: ReadonlyArray<Generation> = []
+  #steps = 0
+  #stepDelayMs = 0
+  #active = false
+  #toldAtMs = 0
+  #beatAtMs = 0
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+  }
+
+  submit(start: GenerationStart): void {
+    this.#waiting.push(start)
+    void this.#run()
+  }
+
+  /** No more of its tokens are made; one that is inside a step leaves after it. */
+  cancel(id: number): void {
+    const at = this.#waiting.findIndex((start) => start.id === id)
+    if (at >= 0) this.#waiting.splice(at, 1)
+    const generation = this.#running.find((candidate) => candidate.id === id)
+    if (generation === undefined) return
+    if (this.#feeding.includes(generation)) this.#running = this.#running.filter((other) => other !== generation)
+    else this.#leave(generation)
+  }
+
+  setStepDelayMs(delayMs: number): void {
+    this.#stepDelayMs = delayMs
+  }
+
+  counters(): { readonly steps: number; readonly running: number; readonly waiting: number } {
+    return { steps: this.#steps, running: this.#running.length, waiting: this.#waiting.length }
+  }
+
+  /** Never rejects but for a failure inside the runtime: that ends the process, and its supervisor decides. */
+  async #run(): Promise<void> {
+    if (this.#active) return
+    this.#active = true
+    while (this.#running.length + this.#waiting.length > 0) {
+      this.#expire()
+      this.#admit()
+      this.#beat()
+      if (this.#stepDelayMs > 0) {
+        this.#tellAllTokens()
+        await this.#options.pause(this.#stepDelayMs)
+      }
+      if (this.#running.length > 0) await this.#takeStep()
+    }
+    this.#active = false
+  }
+
+  #admit(): void {
+    while (this.#running.length < this.#options.slots) {
+      const start = this.#waiting.shift()
+      if (start === undefined) return
+      const slot = this.#options.cache.take(start.cacheKey, [...start.prompt.tokenIds, ...start.resumeTokenIds])
+      this.#running.push(makeGeneration(start, slot))
+    }
+  }
+
+  /** The answers whose turn it is; they go to the end of the line. */
+  #takeTurn(): ReadonlyArray<Generation> {
+    const turn = this.#running.slice(0, this.#options.step.rowsMax)
+    this.#running = [...this.#running.slice(turn.length), ...turn]
+    return turn
+  }
+
+  async #takeStep(): Promise<void> {
+    const { model, now, rules, step, tell, vocabSize } = this.#options
+    const turn = this.#takeTurn()
+    const startedAtMs = now()
+    this.#feeding = turn
+    const logits = await step.run(turn.map((generation) => nextRow(generation, rules)))
+    this.#feeding = []
+    this.#steps++
+    turn.forEach((generation, index) => {
+      // Cancelled while it was being fed.
+      if (!this.#running.includes(generation)) return this.#leave(generation)
+      if (takeLogits(generation, logits[index]!, vocabSize)) return this.#finish(generation)
+      this.#leave(generation)
+      const message = `Model "${model}": it gave no numbers for the next token; its weights are damaged.`
+      const failure = new TerminalModelFailure({ model, reason: "damaged", message, cause: null })
+      tell({ _tag: "Failed", id: generation.id, failure })
+    })
+    const endedAtMs = now()
+    if (endedAtMs - startedAtMs >= TELL_EVERY_MS || endedAtMs - this.#toldAtMs >= TELL_EVERY_MS) this.#tellAllTokens()
+  }
+
+  #finish(generation: Generation): void {
+    const { cachedTokens, completionTokens, id, prompt, reason, resumeTokenIds } = generation
+    if (reason === undefined) return
+    this.#tellTokens(generation)
+    this.#leave(generation)
+    const usage = { promptTokens: prompt.tokenIds.length + resumeTokenIds.length, completionTokens, cachedTokens }
+    const cut = prompt.cut === undefined ? {} : { cut: prompt.cut }
+    this.#options.tell({ _tag: "Finished", id, reason, usage, ...cut })
+  }
+
+  /** Takes an answer out of its slot; what the model has read of it may serve the conversation's next request. */
+  #leave(generation: Generation): void {
+    this.#running = this.#running.filter((other) => other !== generation)
+    const fed = generation.tokenIds.slice(0, generation.slot.length)
+    const aligned = alignedTokens(generation, this.#options.rules)
+    this.#options.cache.put(generation.cacheKey, generation.slot, fed, aligned)
+  }
+
+  #expire(): void {
+    const atMs = this.#options.now()
+    const late = (start: GenerationStart) => start.deadlineAtMs !== undefined && start.deadlineAtMs <= atMs
+    for (const generation of this.#running.filter(late)) {
+      this.#tellTokens(generation)
+      this.#leave(generation)
+      this.#tellLate(
+        generation.id,
+        `after ${generation.completionTokens} of at most ${generation.plan.maxTokens} tokens`,
+      )
+    }
+    for (const start of this.#waiting.filter(late)) {
+      this.#waiting.splice(this.#waiting.indexOf(start), 1)
+      this.#tellLate(start.id, "while it waited for a slot")
+    }
+  }
+
+  #tellLate(id: number, progress: string): void {
+    const { model, tell } = this.#options
+    const message = `Model "${model}": the request's deadline passed ${progress}.`
+    tell({ _tag: "Failed", id, failure: new RetryableModelBusy({ model, message }) })
+  }
+
+  #tellTokens(generation: Generation): void {
+    const { tokenIds, text } = generation.untold
+    if (tokenIds.length === 0) return
+    generation.untold = { tokenIds: [], text: "" }
+    this.#options.tell({ _tag: "Tokens", id: generation.id, tokenIds, text })
+  }
+
+  #tellAllTokens(): void {
+    this.#toldAtMs = this.#options.now()
+    for (const generation of this.#running) this.#tellTokens(generation)
+  }
+
+  #beat(): void {
+    const atMs = this.#options.now()
+    if (atMs - this.#beatAtMs < HEARTBEAT_MS) return
+    this.#beatAtMs = atMs
+    this.#options.tell({ _tag: "Working" })
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * The boundary between a model folder and a decoder that takes requests: everything that can be wrong is found here, and
+ * what a request leaves open is filled in here. Runs in the model's process.
+ */
+import { Effect, Result } from "effect"
+import { type TerminalModelFailure, TerminalPromptTooLong } from "../ModelTarget.ts"
+import { makeAnswerText } from "./AnswerText.ts"
+import { makeConcatDecoder, readDecoderGraph } from "./ConcatDecoder.ts"
+import { fitPrompt } from "./fitPrompt.ts"
+import { type GenerationStart, type PrefillRules, replay } from "./Generation.ts"
+import { makeKvCache } from "./KvCache.ts"
+import { type ModelTokenizer, makeModelTokenizer } from "./ModelTokenizer.ts"
+import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "./modelFolder.ts"
+import { openSession } from "./openSession.ts"
+import { planSampling } from "./planSampling.ts"
+import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure } from "./protocol.ts"
+import { Scheduler } from "./Scheduler.ts"
+
+/** What the process needs of the world. */
+export interface WorkerContext {
+  readonly tell: (message: ChildMessage) => void
+  readonly now: () => number
+  readonly pause: (delayMs: number) => Promise<void>
+}
+
+/** A model that takes requests. A decoder has `generate`, an encoder `encode`. */
+export interface LoadedEngine {
+  readonly loaded: Loaded
+  readonly generate?: (request: Generate) => void
+  readonly encode?: (request: Encode) => void
+  readonly cancel: (id: number) => void
+  readonly setStepDelayMs: (delayMs: number) => void
+  readonly counters: () => {
+    readonly steps: number
+    readonly running: number
+    readonly waiting: number
+    readonly cachedConversations: number
+    readonly cachedBytes: number
+  }
+}
+
+interface Model {
+  readonly folder: ModelFolder
+  readonly tokenizer: ModelTokenizer
+  readonly vocabSize: number
+  readonly contextLength: number | undefined
+  readonly endTokenIds: ReadonlySet<number>
+}
+
+/** The outputs that never have to leave the device: the cache, fed back as it is. */
+const cacheOutputs = (folder: ModelFolder, provider: string): ReadonlyArray<string> =>
+  provider !== "webgpu"
+    ? []
+    : Array.from({ length: folder.config.num_hidden_layers ?? 0 }).flatMap((_, layer) => [
+        `present.${layer}.key`,
+        `present.${layer}.value`,
+      ])
+
+/** What is wrong with a request whatever the model's state; a request is checked before it waits for a slot. */
+const checkRequest = (request: Generate, model: Model): string | undefined => {
+  if (request.prompt.length === 0) return "the prompt has no messages."
+  const stops = request.sampling.stop ?? []
+  if (stops.some((stop) => stop === "" || !stop.isWellFormed())) {
+    return "a stop string is empty or not well-formed Unicode; leave it out."
+  }
+  const strange = request.resumeTokenIds.find((tokenId) => tokenId < 0 || tokenId >= model.vocabSize)
+  return strange === undefined
+    ? undefined
+    : `resumeTokenIds holds ${strange}, which is none of its ${model.vocabSize} token ids; they are another model's.`
+}
+
+/** Turns a request into an answer to be made; a failure where it cannot be. */
+const startGeneration = (request: Generate, model: Model): Result.Result<GenerationStart, RequestFailure> => {
+  const { name } = model.folder
+  const fail = modelFailure(name)
+  const wrong = checkRequest(request, model)
+  if (wrong !== undefined) return Result.fail(fail("request", wrong))
+  const plan = planSampling(request.sampling, model.folder.generationConfig, model.contextLength)
+  const contextLength = model.contextLength ?? Number.MAX_SAFE_INTEGER
+  const room = Math.max(0, contextLength - plan.maxTokens)
+  const prompt = fitPrompt(request.prompt, room, request.overflow, model.tokenizer.encodeChat)
+  if (Result.isFailure(prompt)) {
+    const problem = prompt.failure
+    if (problem._tag === "Refused") return Result.fail(fail("request", `${problem.message}.`))
+    const uncut = problem.atLeastTokens < problem.promptTokens ? ` (${problem.atLeastTokens} once cut)` : ""
+    const message =
+      `Model "${name}": the prompt has ${problem.promptTokens} tokens${uncut} and maxTokens is ${plan.maxTokens}; ` +
+      `together they exceed its context of ${contextLength}.`
+    const { promptTokens } = problem
+    return Result.fail(new TerminalPromptTooLong({ model: name, promptTokens, contextLength, message }))
+  }
+  if (prompt.success.tokenIds.length === 0) return Result.fail(fail("request", "the prompt is empty."))
+  const text = makeAnswerText({
+    decode: model.tokenizer.decode,
+    isSpecial: model.tokenizer.isSpecial,
+    endTokenIds: model.endTokenIds,
+    stop: plan.stop,
+    maxTokens: plan.maxTokens,
+  })
+  const { cacheKey, deadlineAtMs, id, resumeTokenIds } = request
+  return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs })
+}
+
+/**
+ * Loads a decoder.
+ *
+ * @returns what to tell the host about it, and its scheduler; fails as `readModelFolder`, `makeModelTokenizer`,
+ * `openSession` and `readDecoderGraph` do
+ */
+export const loadDecoder = Effect.fnUntraced(function* (
+  settings: EngineSettings,
+  world: WorkerContext,
+): Effect.fn.Return<LoadedEngine, TerminalModelFailure> {
+  const folder = yield* readModelFolder(settings.name, settings.folder, settings.dtype)
+  const session = yield* openSession({
+    folder,
+    provider: settings.provider,
+    intraOpNumThreads: settings.intraOpNumThreads,
+    keepOnDevice: cacheOutputs(folder, settings.provider),
+  })
+  const graph = yield* Effect.fromResult(readDecoderGraph(session.inputMetadata, session.outputMetadata, folder))
+  const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, graph.vocabSize ?? folder.config.vocab_size))
+  const model: Model = {
+    folder,
+    tokenizer,
+    vocabSize: tokenizer.vocabSize,
+    contextLength: contextLengthOf(folder),
+    endTokenIds: endTokenIds(folder),
+  }
+  const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
+  const step = makeConcatDecoder(session, graph)
+  const cache = makeKvCache(step, {
+    conversationsMax: settings.cachedConversationsMax,
+    bytesMax: settings.cachedBytesMax,
+    alignTokens: folder.stepSensitive ? settings.prefillChunkTokens : 1,
+  })
+  const scheduler = new Scheduler({
+    ...world,
+    model: folder.name,
+    step,
+    cache,
+    slots: settings.slots,
+    vocabSize: model.vocabSize,
+    rules,
+  })
+  const generate = (request: Generate) => {
+    const start = startGeneration(request, model)
+    if (Result.isFailure(start)) return world.tell({ _tag: "Failed", id: request.id, failure: start.failure })
+    const over = replay(start.success.text, request.resumeTokenIds)
+    if (over === undefined) return scheduler.submit(start.success)
+    const promptTokens = start.success.prompt.tokenIds.length + request.resumeTokenIds.length
+    const { cut } = start.success.prompt
+    const usage = { promptTokens, completionTokens: 0, cachedTokens: 0 }
+    world.tell({ _tag: "Finished", id: request.id, reason: over, usage, ...(cut === undefined ? {} : { cut }) })
+  }
+  const loaded: Loaded = {
+    _tag: "Loaded",
+    dtype: folder.dtype,
+    weightsHash: folder.weightsHash,
+    tokenizerHash: folder.tokenizerHash,
+    labels: [],
+    ...(model.contextLength === undefined ? {} : { contextLength: model.contextLength }),
+  }
+  const counters = () => {
+    const { conversations, bytes } = cache.size()
+    return { ...scheduler.counters(), cachedConversations: conversations, cachedBytes: bytes }
+  }
+  return {
+    loaded,
+    generate,
+    cancel: (id) => scheduler.cancel(id),
+    setStepDelayMs: (delayMs) => scheduler.setStepDelayMs(delayMs),
+    counters,
+  }
+})

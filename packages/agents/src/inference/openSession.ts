@@ -1,0 +1,60 @@
+/**
+ * The boundary to onnxruntime-node: opens the weights on one execution provider, and tells a device that is not there
+ * from weights that are no good.
+ */
+import { Effect } from "effect"
+import { InferenceSession } from "onnxruntime-node"
+import { type ModelFolder, modelFailure, oneLine } from "./modelFolder.ts"
+
+/** Warnings of onnxruntime are about its own placement of nodes; errors come as exceptions anyway. */
+const LOG_SEVERITY_ERROR = 3
+
+/** What onnxruntime says when the bytes are not a model, whatever the provider. */
+const DAMAGED = /protobuf parsing failed|invalid[ _]protobuf|not a valid model|ir_version|out of bounds|InvalidGraph/i
+/** What it says when weights beside the model file are not there, or are shorter than the model says. */
+const EXTERNAL_DATA = /external data|external initializer|model_path must not be empty/i
+
+interface SessionPlan {
+  readonly folder: ModelFolder
+  readonly provider: string
+  readonly intraOpNumThreads: number
+  /** Outputs that stay where the provider computes them; all others come to the CPU. */
+  readonly keepOnDevice: ReadonlyArray<string>
+}
+
+const sessionOptions = (plan: SessionPlan): InferenceSession.SessionOptions => {
+  const options: InferenceSession.SessionOptions = {
+    executionProviders: [plan.provider],
+    intraOpNumThreads: plan.intraOpNumThreads,
+    interOpNumThreads: 1,
+    executionMode: "sequential",
+    graphOptimizationLevel: "all",
+    logSeverityLevel: LOG_SEVERITY_ERROR,
+  }
+  if (plan.keepOnDevice.length === 0) return options
+  return {
+    ...options,
+    preferredOutputLocation: Object.fromEntries(plan.keepOnDevice.map((name) => [name, "gpu-buffer" as const])),
+  }
+}
+
+/**
+ * Opens one session. The caller tries the next provider where this fails with reason `device`.
+ *
+ * @returns fails with reason `damaged` or `incomplete` (the weights), else `device`
+ */
+export const openSession = (plan: SessionPlan) =>
+  Effect.tryPromise({
+    try: () => InferenceSession.create(plan.folder.weightsPath, sessionOptions(plan)),
+    catch: (cause) => {
+      const fail = modelFailure(plan.folder.name)
+      const said = oneLine(cause)
+      if (EXTERNAL_DATA.test(said)) {
+        return fail("incomplete", `data beside ${plan.folder.weightsPath} is missing or too short: ${said}.`, cause)
+      }
+      if (DAMAGED.test(said)) {
+        return fail("damaged", `${plan.folder.weightsPath} is truncated or damaged; copy it again (${said}).`, cause)
+      }
+      return fail("device", `execution provider ${plan.provider} cannot run it: ${said}.`, cause)
+    },
+  })

@@ -1,0 +1,140 @@
+/**
+ * The boundary between the host and a model's process: every message that crosses it, as data, checked on both sides.
+ *
+ * They travel over Node's own IPC channel with `serialization: "advanced"`. A conversation is: one `Load`, answered by
+ * `Loaded` or `Refused`; then any number of requests at once, each with an id of the host's choosing and each answered by
+ * exactly one of `Finished`, `Encoded` and `Failed`, unless the host cancels it. While it has requests, the child is
+ * never silent for longer than `HEARTBEAT_MS` plus one step.
+ */
+import { Schema } from "effect"
+import {
+  ChatMessage,
+  RetryableModelBusy,
+  Sampling,
+  TerminalModelFailure,
+  TerminalPromptTooLong,
+} from "../ModelTarget.ts"
+import { Dtype } from "./modelFolder.ts"
+
+/** How often a working child says so; far below any sensible watchdog bound, far above the cost of a message. */
+export const HEARTBEAT_MS = 250
+
+const Id = Schema.Int
+const Overflow = Schema.Literals(["refuse", "drop-oldest"])
+
+/** What a child has to know before it can run anything. Defaults are filled in by `Engine`. */
+export const EngineSettings = Schema.Struct({
+  kind: Schema.Literals(["decoder", "encoder"]),
+  name: Schema.String,
+  folder: Schema.String,
+  dtype: Dtype,
+  provider: Schema.String,
+  intraOpNumThreads: Schema.Int,
+  slots: Schema.Int,
+  prefillChunkTokens: Schema.Int,
+  cachedConversationsMax: Schema.Int,
+  cachedBytesMax: Schema.Int,
+  batchTextsMax: Schema.Int,
+})
+export type EngineSettings = typeof EngineSettings.Type
+
+const Load = Schema.TaggedStruct("Load", { settings: EngineSettings })
+
+export const Generate = Schema.TaggedStruct("Generate", {
+  id: Id,
+  prompt: Schema.Array(ChatMessage),
+  sampling: Sampling,
+  overflow: Overflow,
+  resumeTokenIds: Schema.Array(Schema.Int),
+  cacheKey: Schema.optionalKey(Schema.String),
+  deadlineAtMs: Schema.optionalKey(Schema.Number),
+})
+export type Generate = typeof Generate.Type
+
+export const Encode = Schema.TaggedStruct("Encode", {
+  id: Id,
+  want: Schema.Literals(["classes", "vectors"]),
+  texts: Schema.Array(Schema.String),
+})
+export type Encode = typeof Encode.Type
+
+/** From the host to the child. */
+export const HostMessage = Schema.Union([
+  Load,
+  Generate,
+  Encode,
+  Schema.TaggedStruct("Cancel", { id: Id }),
+  /** Fault injection: wait before each step. */
+  Schema.TaggedStruct("SetStepDelay", { delayMs: Schema.Number }),
+  Schema.TaggedStruct("AskCounters", { id: Id }),
+  /** End as soon as the running step is over. */
+  Schema.TaggedStruct("Stop", {}),
+])
+export type HostMessage = typeof HostMessage.Type
+
+/** What a child has done and holds. */
+export const EngineCounters = Schema.Struct({
+  /** Calls of the model since the start. */
+  steps: Schema.Int,
+  runningRequests: Schema.Int,
+  waitingRequests: Schema.Int,
+  cachedConversations: Schema.Int,
+  cachedBytes: Schema.Int,
+  residentBytes: Schema.Int,
+})
+export type EngineCounters = typeof EngineCounters.Type
+
+const Loaded = Schema.TaggedStruct("Loaded", {
+  dtype: Dtype,
+  weightsHash: Schema.String,
+  tokenizerHash: Schema.String,
+  contextLength: Schema.optionalKey(Schema.Int),
+  labels: Schema.Array(Schema.String),
+  dimensions: Schema.optionalKey(Schema.Int),
+})
+export type Loaded = typeof Loaded.Type
+
+const Cut = Schema.Struct({ rule: Overflow, droppedTurns: Schema.Int, droppedTokens: Schema.Int })
+
+const Finished = Schema.TaggedStruct("Finished", {
+  id: Id,
+  reason: Schema.Literals(["end", "stop", "length"]),
+  usage: Schema.Struct({ promptTokens: Schema.Int, completionTokens: Schema.Int, cachedTokens: Schema.Int }),
+  cut: Schema.optionalKey(Cut),
+})
+export type Finished = typeof Finished.Type
+
+const Classification = Schema.Struct({
+  label: Schema.String,
+  confidence: Schema.Number,
+  scores: Schema.Array(Schema.Struct({ label: Schema.String, score: Schema.Number })),
+  cutTokens: Schema.Int,
+})
+
+const Encoded = Schema.TaggedStruct("Encoded", {
+  id: Id,
+  classes: Schema.Array(Classification),
+  vectors: Schema.Array(Schema.Array(Schema.Number)),
+})
+export type Encoded = typeof Encoded.Type
+
+const RequestFailure = Schema.Union([RetryableModelBusy, TerminalPromptTooLong, TerminalModelFailure])
+export type RequestFailure = typeof RequestFailure.Type
+
+/** From the child to the host. */
+export const ChildMessage = Schema.Union([
+  Loaded,
+  Schema.TaggedStruct("Refused", { failure: TerminalModelFailure }),
+  Schema.TaggedStruct("Tokens", { id: Id, tokenIds: Schema.Array(Schema.Int), text: Schema.String }),
+  Finished,
+  Encoded,
+  Schema.TaggedStruct("Failed", { id: Id, failure: RequestFailure }),
+  Schema.TaggedStruct("Working", {}),
+  Schema.TaggedStruct("Counters", { id: Id, counters: EngineCounters }),
+])
+export type ChildMessage = typeof ChildMessage.Type
+
+export const encodeHostMessage = Schema.encodeSync(HostMessage)
+export const decodeHostMessage = Schema.decodeUnknownResult(HostMessage)
+export const encodeChildMessage = Schema.encodeSync(ChildMessage)
+export const decodeChildMessage = Schema.decodeUnknownResult(ChildMessage)
