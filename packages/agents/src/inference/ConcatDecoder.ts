@@ -196,7 +196,7 @@ export const makeConcatDecoder = (session: InferenceSession, graph: DecoderGraph
     const tensors = graph.kv.map((tensor) => outputs[tensor.present]!)
     dispose(past.tensors)
     held.set(row.slot, { tensors, length: past.length + row.tokenIds.length })
-    return lastLogits(outputs["logits"]!)
+    return lastLogits(outputs.logits!)
   }
   return {
     vocabSize: graph.vocabSize,

@@ -146,7 +146,7 @@ export class EncoderBatcher {
     const { request } = row
     if (request.want === "classes") {
       const width = graph.labels.length
-      const logits = floats(outputs["logits"]!).subarray(at * width, (at + 1) * width)
+      const logits = floats(outputs.logits!).subarray(at * width, (at + 1) * width)
       request.classes[row.index] = classify(logits, graph.labels, row.cutTokens)
     } else if (graph.embedding !== undefined) {
       const { output, pooled } = graph.embedding

@@ -87,7 +87,10 @@ export class EngineProcess {
 
   /** Sends a request and hears of it until `close`. */
   open(id: number, message: HostMessage, listener: RequestListener): void {
-    if (this.#crash !== undefined) return listener.onCrash(this.#crash)
+    if (this.#crash !== undefined) {
+      listener.onCrash(this.#crash)
+      return
+    }
     if (this.#listeners.size === 0) this.#heardAtMs = this.#clock.currentTimeMillisUnsafe()
     this.#listeners.set(id, listener)
     this.send(message)
@@ -130,7 +133,10 @@ export class EngineProcess {
   #receive(raw: unknown): void {
     this.#heardAtMs = this.#clock.currentTimeMillisUnsafe()
     const decoded = decodeChildMessage(raw)
-    if (Result.isFailure(decoded)) return this.kill(`sent what is no message (${oneLine(decoded.failure)})`)
+    if (Result.isFailure(decoded)) {
+      this.kill(`was killed because it sent what is no message (${oneLine(decoded.failure)})`)
+      return
+    }
     const message = decoded.success
     if (message._tag === "Working") return
     if (message._tag === "Loaded" || message._tag === "Refused") {

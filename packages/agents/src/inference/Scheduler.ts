@@ -111,24 +111,32 @@ export class Scheduler {
   }
 
   async #takeStep(): Promise<void> {
-    const { model, now, rules, step, tell, vocabSize } = this.#options
+    const { now, rules, step, vocabSize } = this.#options
     const turn = this.#takeTurn()
     const startedAtMs = now()
     this.#feeding = turn
     const logits = await step.run(turn.map((generation) => nextRow(generation, rules)))
     this.#feeding = []
     this.#steps++
-    turn.forEach((generation, index) => {
+    for (const [index, generation] of turn.entries()) {
       // Cancelled while it was being fed.
-      if (!this.#running.includes(generation)) return this.#leave(generation)
-      if (takeLogits(generation, logits[index]!, vocabSize)) return this.#finish(generation)
-      this.#leave(generation)
-      const message = `Model "${model}": it gave no numbers for the next token; its weights are damaged.`
-      const failure = new TerminalModelFailure({ model, reason: "damaged", message, cause: null })
-      tell({ _tag: "Failed", id: generation.id, failure })
-    })
+      if (!this.#running.includes(generation)) this.#leave(generation)
+      else if (takeLogits(generation, logits[index]!, vocabSize)) this.#finish(generation)
+      else this.#failWithoutNumbers(generation)
+    }
     const endedAtMs = now()
     if (endedAtMs - startedAtMs >= TELL_EVERY_MS || endedAtMs - this.#toldAtMs >= TELL_EVERY_MS) this.#tellAllTokens()
+  }
+
+  #failWithoutNumbers(generation: Generation): void {
+    const { model, tell } = this.#options
+    this.#leave(generation)
+    const message = `Model "${model}": it gave no numbers for the next token; its weights are damaged.`
+    tell({
+      _tag: "Failed",
+      id: generation.id,
+      failure: new TerminalModelFailure({ model, reason: "damaged", message, cause: null }),
+    })
   }
 
   #finish(generation: Generation): void {

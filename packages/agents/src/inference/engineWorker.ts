@@ -35,9 +35,12 @@ let engine: LoadedEngine | undefined
 const load = async (settings: EngineSettings): Promise<void> => {
   const loading = settings.kind === "decoder" ? loadDecoder(settings, world) : loadEncoder(settings, world)
   const made = await Effect.runPromise(Effect.result(loading))
-  if (Result.isFailure(made)) return tell({ _tag: "Refused", failure: made.failure })
-  engine = made.success
-  tell(made.success.loaded)
+  if (Result.isFailure(made)) {
+    tell({ _tag: "Refused", failure: made.failure })
+  } else {
+    engine = made.success
+    tell(made.success.loaded)
+  }
 }
 
 const tellCounters = (id: number, loaded: LoadedEngine): void => {
@@ -48,21 +51,29 @@ const tellCounters = (id: number, loaded: LoadedEngine): void => {
 }
 
 const receive = (message: HostMessage): void => {
-  if (message._tag === "Load") return void load(message.settings)
-  if (message._tag === "Stop") return process.exit(0)
-  // The host sends nothing else before it was told `Loaded`.
-  if (engine === undefined) return
   switch (message._tag) {
+    case "Load":
+      void load(message.settings)
+      break
+    case "Stop":
+      process.exit(0)
+      break
+    // The host sends none of these before it was told `Loaded`.
     case "Generate":
-      return engine.generate?.(message)
+      engine?.generate?.(message)
+      break
     case "Encode":
-      return engine.encode?.(message)
+      engine?.encode?.(message)
+      break
     case "Cancel":
-      return engine.cancel(message.id)
+      engine?.cancel(message.id)
+      break
     case "SetStepDelay":
-      return engine.setStepDelayMs(message.delayMs)
+      engine?.setStepDelayMs(message.delayMs)
+      break
     case "AskCounters":
-      return tellCounters(message.id, engine)
+      if (engine !== undefined) tellCounters(message.id, engine)
+      break
   }
 }
 

@@ -48,7 +48,8 @@ export const openSession = (plan: SessionPlan) =>
     try: () => InferenceSession.create(plan.folder.weightsPath, sessionOptions(plan)),
     catch: (cause) => {
       const fail = modelFailure(plan.folder.name)
-      const said = oneLine(cause)
+      // Where in its sources onnxruntime was is of no use to anybody who reads the message.
+      const said = oneLine(cause).replace(/^\/\S*onnxruntime\S* .*? was false\. /, "")
       if (EXTERNAL_DATA.test(said)) {
         return fail("incomplete", `data beside ${plan.folder.weightsPath} is missing or too short: ${said}.`, cause)
       }
