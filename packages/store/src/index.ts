@@ -1,1 +1,3 @@
-export {}
+export * from "./SqliteLogReader.ts"
+export * from "./SqliteStore.ts"
+export * from "./StoreOptions.ts"

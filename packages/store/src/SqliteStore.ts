@@ -1,0 +1,105 @@
+/**
+ * The boundary between the runtime's store port and one SQLite file that this process owns.
+ *
+ * A commit resolves when it is in the write-ahead log and the log is synced to the disk. Start reading at `LoopWriter`
+ * (when), `commitBatch` (how much at once), `applyWrites` (what).
+ */
+import {
+  type CommitFailure,
+  type CommitReceipt,
+  CrashPoints,
+  checkReadLimit,
+  type LogReader,
+  MessageStore,
+  type ReadFailure,
+  type TerminalStoreFailure,
+} from "@pontoon/runtime"
+import { Effect, Layer, type Scope } from "effect"
+import { makeLoopWriter } from "./LoopWriter.ts"
+import { type OpenDatabase, openDatabase } from "./openDatabase.ts"
+import { SqliteLogReader } from "./SqliteLogReader.ts"
+import { readStoreOptions, type StoreOptions } from "./StoreOptions.ts"
+import { closedFailure, toOpenFailure, toStoreTrouble } from "./sqliteFailure.ts"
+import { prepareStatements, toActorRow } from "./statements.ts"
+
+const open = (
+  path: string,
+  options: StoreOptions,
+): Effect.Effect<OpenDatabase & { readonly limits: Required<StoreOptions> }, TerminalStoreFailure> =>
+  Effect.try({
+    try: () => {
+      const limits = readStoreOptions(options)
+      return { ...openDatabase(path), limits }
+    },
+    catch: (error) => toOpenFailure(path, error),
+  })
+
+/**
+ * Opens `file` (created with mode 0600 where it does not exist) as its one owner, until the scope closes; closing
+ * carries out the commits that wait.
+ *
+ * @fails TerminalStoreFailure `locked`, `corrupt`, `newer`, `read-only`, `missing`, `full` or `other`
+ */
+const make = Effect.fnUntraced(function* (
+  path: string,
+  options: StoreOptions = {},
+): Effect.fn.Return<MessageStore["Service"], TerminalStoreFailure, Scope.Scope> {
+  const crash = yield* CrashPoints
+  const { database, file, close, limits } = yield* open(path, options)
+  const statements = prepareStatements(database)
+  const writer = makeLoopWriter(
+    {
+      statements,
+      file,
+      limits: { writesMax: limits.flushWritesMax, applyMsMax: limits.flushMsMax },
+      now: () => performance.now(),
+      crash,
+    },
+    limits,
+  )
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      writer.close()
+      close()
+    }),
+  )
+
+  const read = <A>(evaluate: () => A): Effect.Effect<A, ReadFailure> =>
+    Effect.suspend(() =>
+      database.open
+        ? Effect.try({ try: evaluate, catch: (error) => toStoreTrouble(file, error) })
+        : Effect.fail(closedFailure(file)),
+    )
+
+  return MessageStore.of({
+    // No way to take it back: an interrupted caller leaves its commit in the queue.
+    commit: (writes) =>
+      Effect.callback<CommitReceipt, CommitFailure>((resume) => {
+        writer.submit(writes, resume)
+      }),
+    message: (id) => read(() => statements.messageById.get(id)),
+    actor: ({ type, id }) =>
+      read(() => {
+        const row = statements.actor.get(type, id)
+        return row === undefined ? undefined : toActorRow(row)
+      }),
+    steps: (messageId) => read(() => statements.steps.all(messageId)),
+    chunks: (messageId, fromOrdinal, limit) =>
+      Effect.andThen(
+        checkReadLimit(limit),
+        read(() => statements.chunks.all(messageId, fromOrdinal, limit)),
+      ),
+    unfinished: (afterSeq, limit) =>
+      Effect.andThen(
+        checkReadLimit(limit),
+        read(() => statements.unfinished.all(afterSeq, limit)),
+      ),
+    location: file,
+  })
+})
+
+/** `MessageStore` on `file`, owned for the layer's life, and a `LogReader` of the same file. */
+const layer = (file: string, options: StoreOptions = {}): Layer.Layer<MessageStore | LogReader, TerminalStoreFailure> =>
+  Layer.provideMerge(SqliteLogReader.layer(file), Layer.effect(MessageStore, make(file, options)))
+
+export const SqliteStore = { make, layer }

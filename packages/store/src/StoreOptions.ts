@@ -1,0 +1,56 @@
+/** The boundary to the operator's knobs: every bound of the store, with its reason. */
+import { TerminalStoreFailure } from "@pontoon/runtime"
+
+export interface StoreOptions {
+  /**
+   * Writes in one transaction. Default 4096, from 1 to 65536. Raising it shares a disk sync among more callers and keeps
+   * the event loop longer; on a fast disk `flushMsMax` is reached first. A single commit is never split.
+   */
+  readonly flushWritesMax?: number
+  /**
+   * Milliseconds that one transaction may spend on writing rows before it commits and lets the event loop turn. Default
+   * 4, from 1 to 1000. Raising it gains throughput under more than about a thousand callers and adds as much delay to
+   * everything else on the loop.
+   */
+  readonly flushMsMax?: number
+  /**
+   * Writes that may wait for a transaction; a commit beyond it is refused as `RetryableStoreFailure` `busy`. Default
+   * 100000 (about 100 MB with bodies of 1 KB), from 1 to 10000000. Raising it trades memory for bursts.
+   */
+  readonly pendingWritesMax?: number
+  /**
+   * Milliseconds to wait for another process that holds the file's write lock (an operator's `sqlite3`), without
+   * stopping the event loop; then every waiting commit fails as `RetryableStoreFailure` `busy`. Default 5000, from 0 to
+   * 600000.
+   */
+  readonly lockWaitMsMax?: number
+}
+
+export type StoreLimits = Required<StoreOptions>
+
+const RANGES: { readonly [K in keyof StoreLimits]: readonly [fallback: number, min: number, max: number] } = {
+  flushWritesMax: [4_096, 1, 65_536],
+  flushMsMax: [4, 1, 1_000],
+  pendingWritesMax: [100_000, 1, 10_000_000],
+  lockWaitMsMax: [5_000, 0, 600_000],
+}
+
+/** Fills in the defaults. @throws TerminalStoreFailure naming the option that is out of range */
+export const readStoreOptions = (options: StoreOptions = {}): StoreLimits => {
+  const read = (name: keyof StoreLimits): number => {
+    const [fallback, min, max] = RANGES[name]
+    const value = options[name] ?? fallback
+    if (Number.isFinite(value) && value >= min && value <= max) return value
+    throw new TerminalStoreFailure({
+      reason: "other",
+      message: `The store option ${name} is ${value}; give a number from ${min} to ${max}.`,
+      cause: undefined,
+    })
+  }
+  return {
+    flushWritesMax: read("flushWritesMax"),
+    flushMsMax: read("flushMsMax"),
+    pendingWritesMax: read("pendingWritesMax"),
+    lockWaitMsMax: read("lockWaitMsMax"),
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * The boundary between writes as data and rows: applies one commit's writes, in order, inside a transaction that the
+ * caller has opened. `packages/runtime/src/testing/MemoryLog.ts` says the same without SQL.
+ */
+import {
+  type Append,
+  type Envelope,
+  formatAddress,
+  type MessageRow,
+  type PutActor,
+  type Retry,
+  type Settle,
+  TerminalStaleAttempt,
+  type Write,
+} from "@pontoon/runtime"
+import type { Statements } from "./statements.ts"
+
+/** A fence refused the write at `index`; what stood before it in its commit is applied and must be taken back. */
+export interface StaleWrite {
+  readonly index: number
+  readonly failure: TerminalStaleAttempt
+}
+
+/** What an idempotency key is unique in, as the column holds it. */
+const idempotencyScope = (message: Envelope): string =>
+  message.pool === null
+    ? `actor ${formatAddress({ type: message.actorType, id: message.actorId })}`
+    : `pool ${message.pool}`
+
+const staleAttempt = (
+  statements: Statements,
+  write: { readonly messageId: string; readonly attempt: number },
+): TerminalStaleAttempt => {
+  const { messageId, attempt } = write
+  const row = statements.messageById.get(messageId)
+  return new TerminalStaleAttempt({
+    messageId,
+    attempt,
+    message:
+      row === undefined
+        ? `A write of attempt ${attempt} was refused: there is no message ${messageId}.`
+        : `A write of attempt ${attempt} of message ${messageId} was refused: the message is ${row.status} at attempt ${row.attempt}.`,
+  })
+}
+
+const append = (statements: Statements, { message, claimed }: Append, duplicates: Array<MessageRow>): void => {
+  const scope = message.idempotencyKey === null ? null : idempotencyScope(message)
+  const { changes } = statements.append.run(
+    message.id,
+    message.actorType,
+    message.actorId,
+    message.pool,
+    message.task,
+    message.codec,
+    claimed ? "running" : "pending",
+    message.priority,
+    claimed ? 1 : 0,
+    message.createdAtMs,
+    message.deliverAtMs,
+    message.deadlineAtMs,
+    claimed ? message.createdAtMs : null,
+    message.sender,
+    message.correlationId,
+    message.causationId,
+    message.idempotencyKey,
+    scope,
+    message.traceId,
+    message.body,
+  )
+  if (changes === 1) return
+  const earlier =
+    statements.messageById.get(message.id) ??
+    statements.messageByKey.get(scope ?? "", message.task, message.idempotencyKey ?? "")
+  if (earlier !== undefined) duplicates.push(earlier)
+}
+
+const retry = (statements: Statements, write: Retry): boolean => {
+  const { messageId, attempt, target } = write
+  statements.recordAttempt.run(write.atMs, write.error, messageId, attempt)
+  return statements.retry.run(write.deliverAtMs, target.type, target.id, messageId, attempt).changes === 1
+}
+
+const settle = (statements: Statements, write: Settle): boolean => {
+  const { messageId, attempt, status, reply, error, atMs } = write
+  if (error !== null) statements.recordAttempt.run(atMs, error, messageId, attempt)
+  return statements.settle.run(status, reply, error, atMs, messageId, attempt).changes === 1
+}
+
+const putActor = (statements: Statements, write: PutActor): void => {
+  const { address, lifecycle, state, version, restarts, atMs } = write
+  if (state === undefined) {
+    statements.putActorKeepingState.run(address.type, address.id, lifecycle, version, restarts, atMs)
+  } else {
+    statements.putActor.run(address.type, address.id, lifecycle, state, version, restarts, atMs)
+  }
+}
+
+/** Applies one write; false where its fence refuses it, and then it has changed nothing. */
+const applyWrite = (statements: Statements, write: Write, duplicates: Array<MessageRow>): boolean => {
+  switch (write._tag) {
+    case "Append":
+      append(statements, write, duplicates)
+      return true
+    case "Claim":
+      return statements.claim.run(write.attempt, write.atMs, write.messageId, write.attempt - 1).changes === 1
+    case "Retry":
+      return retry(statements, write)
+    case "Reroute": {
+      const { target, deliverAtMs, messageId, attempt } = write
+      return statements.reroute.run(deliverAtMs, target.type, target.id, messageId, attempt).changes === 1
+    }
+    case "Settle":
+      return settle(statements, write)
+    case "PutActor":
+      putActor(statements, write)
+      return true
+    case "LifecycleEvent": {
+      const { address, from, to, event, reason, atMs } = write
+      statements.lifecycleEvent.run(address.type, address.id, from, to, event, reason, atMs)
+      return true
+    }
+    case "RouteDecision": {
+      const { messageId, attempt, pool, chosen, reason, evidence, atMs } = write
+      statements.routeDecision.run(messageId, attempt, pool, chosen, reason, evidence, atMs)
+      return true
+    }
+    case "RecordStep": {
+      const { messageId, attempt, ordinal, name, result, atMs } = write
+      if (statements.isRunning.get(messageId, attempt) === undefined) return false
+      statements.recordStep.run(messageId, ordinal, name, result, atMs)
+      return true
+    }
+    case "AppendChunk": {
+      const { messageId, attempt, ordinal, data, atMs } = write
+      if (statements.isRunning.get(messageId, attempt) === undefined) return false
+      statements.appendChunk.run(messageId, attempt, ordinal, data, atMs)
+      return true
+    }
+    case "PutFeedback":
+      statements.putFeedback.run(write.messageId, write.score, write.label, write.source, write.atMs)
+      return true
+  }
+}
+
+/**
+ * Applies the writes in order, up to the first that is refused.
+ *
+ * @param duplicates receives the earlier messages that stood in the way of an append
+ * @throws an error of SQLite, or of a value that it cannot hold
+ */
+export const applyWrites = (
+  statements: Statements,
+  writes: ReadonlyArray<Write>,
+  duplicates: Array<MessageRow>,
+): StaleWrite | undefined => {
+  for (let index = 0; index < writes.length; index++) {
+    const write = writes[index]!
+    if (applyWrite(statements, write, duplicates)) continue
+    // Only a fenced write is refused, and each of those names its message.
+    if ("messageId" in write && "attempt" in write) return { index, failure: staleAttempt(statements, write) }
+  }
+  return undefined
+}

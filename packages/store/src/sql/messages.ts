@@ -1,0 +1,46 @@
+/**
+ * The SQL of one message's life: a statement per edge. Every fenced statement carries its fence in its `where`, so that
+ * a stale attempt changes no row, and the count of changed rows is the whole check.
+ */
+
+/** Every column of `MessageRow`, under its name there. */
+export const MESSAGE_COLUMNS = `seq, id, actor_type as actorType, actor_id as actorId, pool, task, codec, status, priority,
+  attempt, created_at_ms as createdAtMs, deliver_at_ms as deliverAtMs, deadline_at_ms as deadlineAtMs,
+  started_at_ms as startedAtMs, finished_at_ms as finishedAtMs, sender, correlation_id as correlationId,
+  causation_id as causationId, idempotency_key as idempotencyKey, trace_id as traceId, body, reply, error`
+
+/** Nothing is inserted where the id or the key is taken. */
+export const APPEND = `insert into messages (id, actor_type, actor_id, pool, task, codec, status, priority, attempt,
+    created_at_ms, deliver_at_ms, deadline_at_ms, started_at_ms, sender, correlation_id, causation_id, idempotency_key,
+    idempotency_scope, trace_id, body)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  on conflict do nothing`
+
+export const MESSAGE_BY_ID = `select ${MESSAGE_COLUMNS} from messages where id = ?`
+
+export const MESSAGE_BY_KEY = `select ${MESSAGE_COLUMNS} from messages
+  where idempotency_scope = ? and task = ? and idempotency_key = ?`
+
+export const CLAIM = `update messages set status = 'running', attempt = ?, started_at_ms = ?
+  where id = ? and status = 'pending' and attempt = ?`
+
+export const RETRY = `update messages
+  set status = 'pending', deliver_at_ms = ?, actor_type = ?, actor_id = ?, started_at_ms = null
+  where id = ? and status = 'running' and attempt = ?`
+
+export const REROUTE = `update messages set deliver_at_ms = ?, actor_type = ?, actor_id = ?
+  where id = ? and status = 'pending' and attempt = ?`
+
+export const SETTLE = `update messages set status = ?, reply = ?, error = ?, finished_at_ms = ?
+  where id = ? and attempt = ? and status in ('running', 'pending')`
+
+/** Run before the update that ends the attempt; inserts nothing where the fence does not hold. */
+export const RECORD_ATTEMPT = `insert into attempts
+    (message_id, attempt, actor_type, actor_id, started_at_ms, finished_at_ms, error)
+  select id, attempt, actor_type, actor_id, started_at_ms, ?, ? from messages
+  where id = ? and status = 'running' and attempt = ?`
+
+export const IS_RUNNING = "select 1 from messages where id = ? and status = 'running' and attempt = ?"
+
+export const UNFINISHED = `select ${MESSAGE_COLUMNS} from messages
+  where status in ('pending', 'running') and seq > ? order by seq limit ?`

@@ -1,0 +1,38 @@
+/** The SQL of what messages and actors leave behind: state, lifecycle, routes, steps, chunks, feedback. */
+
+export const PUT_ACTOR = `insert into actors (actor_type, actor_id, lifecycle, state, version, restarts, updated_at_ms)
+  values (?, ?, ?, ?, ?, ?, ?)
+  on conflict do update set lifecycle = excluded.lifecycle, state = excluded.state, version = excluded.version,
+    restarts = excluded.restarts, updated_at_ms = excluded.updated_at_ms`
+
+export const PUT_ACTOR_KEEPING_STATE = `insert into actors
+    (actor_type, actor_id, lifecycle, version, restarts, updated_at_ms)
+  values (?, ?, ?, ?, ?, ?)
+  on conflict do update set lifecycle = excluded.lifecycle, version = excluded.version,
+    restarts = excluded.restarts, updated_at_ms = excluded.updated_at_ms`
+
+export const ACTOR_COLUMNS = `actor_type as actorType, actor_id as actorId, lifecycle, state, version, restarts,
+  updated_at_ms as updatedAtMs`
+
+export const ACTOR = `select ${ACTOR_COLUMNS} from actors where actor_type = ? and actor_id = ?`
+
+export const LIFECYCLE_EVENT = `insert into lifecycle_events
+    (actor_type, actor_id, from_state, to_state, event, reason, at_ms)
+  values (?, ?, ?, ?, ?, ?, ?)`
+
+export const ROUTE_DECISION = `insert into routes (message_id, attempt, pool, chosen, reason, evidence, at_ms)
+  values (?, ?, ?, ?, ?, ?, ?)`
+
+export const RECORD_STEP = `insert into steps (message_id, ordinal, name, result, at_ms) values (?, ?, ?, ?, ?)
+  on conflict do nothing`
+
+export const STEPS = `select message_id as messageId, ordinal, name, result, at_ms as atMs from steps
+  where message_id = ? order by ordinal`
+
+export const APPEND_CHUNK = `insert into chunks (message_id, attempt, ordinal, data, at_ms) values (?, ?, ?, ?, ?)
+  on conflict do nothing`
+
+export const CHUNKS = `select message_id as messageId, attempt, ordinal, data, at_ms as atMs from chunks
+  where message_id = ? and ordinal >= ? order by ordinal limit ?`
+
+export const PUT_FEEDBACK = "insert into feedback (message_id, score, label, source, at_ms) values (?, ?, ?, ?, ?)"

@@ -1,0 +1,20 @@
+/** The store keeps the contract that every store keeps; what is SQLite's own is in the other files. */
+import { messageStoreSuite, type StoreUnderTest } from "@pontoon/runtime/testing"
+import { Effect, Exit, Scope } from "effect"
+import { describe, expect, it } from "vitest"
+import { SqliteLogReader, SqliteStore } from "../src/index.ts"
+import { temporaryFile } from "./support/temporaryFolder.ts"
+
+const openFile = (file: string): Effect.Effect<StoreUnderTest, unknown, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    const store = yield* Scope.provide(SqliteStore.make(file), scope)
+    const reader = yield* Scope.provide(SqliteLogReader.make(file), scope)
+    const reopen = Effect.andThen(
+      Scope.close(scope, Exit.void),
+      Effect.suspend(() => openFile(file)),
+    )
+    return { store, reader, reopen }
+  })
+
+messageStoreSuite({ describe, expect, it }, "SqliteStore", Effect.flatMap(temporaryFile, openFile))
