@@ -1,0 +1,92 @@
+/** README.md, held to what it says: its commands are there, its links lead somewhere, its example runs. */
+import { spawn } from "node:child_process"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseSync } from "oxc-parser"
+import { describe, expect, it } from "vitest"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const readme = readFileSync(join(root, "README.md"), "utf8")
+const lines = readme.split("\n")
+
+interface Example {
+  /** The line of its last character, counting from 1. */
+  readonly endLine: number
+  readonly code: ReadonlyArray<string>
+}
+
+const findExamples = (text: string): ReadonlyArray<Example> => {
+  const examples: Array<Example> = []
+  let open: Array<string> | undefined
+  for (const [index, line] of text.split("\n").entries()) {
+    if (open === undefined) {
+      if (/^```(js|ts)$/.test(line)) open = []
+    } else if (line === "```") {
+      examples.push({ endLine: index, code: open })
+      open = undefined
+    } else open.push(line)
+  }
+  if (open !== undefined) throw new Error("an example is opened and never closed")
+  return examples
+}
+
+const examples = findExamples(readme)
+
+/** Resolves the example's imports as the demo's own: it depends on all three packages. */
+const runExample = (code: string, folder: string) =>
+  new Promise<{ readonly status: number | null; readonly output: string }>((resolve) => {
+    const scratch = join(root, "apps/demo/.scratch")
+    mkdirSync(scratch, { recursive: true })
+    const file = join(scratch, `readme-${process.pid}.mjs`)
+    writeFileSync(file, code)
+    const child = spawn(process.execPath, [file], { cwd: folder })
+    let output = ""
+    child.stdout.on("data", (data) => (output += data))
+    child.stderr.on("data", (data) => (output += data))
+    child.on("exit", (status) => resolve({ status, output }))
+  })
+
+describe("the README", () => {
+  it("1. finds its examples, and an unclosed one", () => {
+    expect(findExamples("a\n```js\nx\ny\n```\nb")).toEqual([{ endLine: 4, code: ["x", "y"] }])
+    expect(() => findExamples("```ts\nx")).toThrow("never closed")
+  })
+  it("2. makes its claim, its table, installation and an example of 15 lines by line 60", () => {
+    const example = examples[0]!
+    expect(example.code.length).toBeLessThanOrEqual(15)
+    expect(example.endLine).toBeLessThanOrEqual(60)
+    const head = lines.slice(0, example.endLine).join("\n")
+    expect(head).toMatch(/^\|.*\|\n\|[-:|]+\|\n/m)
+    expect(head).toContain("npm install @pontoon/runtime")
+  })
+  it("3. holds only examples that parse", () => {
+    for (const example of examples) expect(parseSync("readme.ts", example.code.join("\n")).errors).toEqual([])
+  })
+  it("4. names only npm scripts that are there", () => {
+    const { scripts }: { readonly scripts: Readonly<Record<string, string>> } = JSON.parse(
+      readFileSync(join(root, "package.json"), "utf8"),
+    )
+    const named = [...readme.matchAll(/npm run (?:-s )?([\w:]+)/g)].map((match) => match[1])
+    expect(named).toContain("demo")
+    for (const name of named) expect(Object.keys(scripts)).toContain(name)
+  })
+  it("5. links only to files that are there", () => {
+    const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1]!)
+    expect(links.filter((link) => !existsSync(join(root, link)))).toEqual([])
+  })
+  it("6. has an example that runs, on a model folder of the user's", async (context) => {
+    if (!/ModelActor/.test(readFileSync(join(root, "packages/agents/src/index.ts"), "utf8"))) {
+      context.skip("@pontoon/agents does not export ModelActor yet")
+    }
+    const folder = mkdtempSync(join(tmpdir(), "pontoon-readme-"))
+    cpSync(join(root, "apps/demo/models/barista"), join(folder, "my-model"), { recursive: true })
+    const code = examples[0]!.code.join("\n")
+    const first = await runExample(code, folder)
+    expect(first).toMatchObject({ status: 0, output: expect.stringMatching(/\w{3}/) })
+    // The same key again: the first answer is the recorded one.
+    const second = await runExample(code, folder)
+    expect(second.output.split("\n")[0]).toBe(first.output.split("\n")[0])
+  })
+})
