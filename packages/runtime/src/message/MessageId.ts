@@ -67,5 +67,8 @@ export const makeMessageIds = (now: () => number, random: () => number): Message
 /**
  * The id of the message that a handler sends at its `ordinal`-th durable act. It is a function of the parent alone, so
  * a handler that runs again after a crash finds the child it already sent in place of sending a second one.
+ *
+ * @param again how often the child was asked anew because it ended without an answer (cancelled, expired, dead); 0 at first
  */
-export const childMessageId = (parentId: string, ordinal: number): string => `${parentId}.${ordinal}`
+export const childMessageId = (parentId: string, ordinal: number, again = 0): string =>
+  again === 0 ? `${parentId}.${ordinal}` : `${parentId}.${ordinal}~${again}`

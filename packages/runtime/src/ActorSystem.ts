@@ -1,0 +1,197 @@
+/**
+ * The boundary to the application: opens a system of actors over a store, and sends to it.
+ *
+ * ```ts
+ * const program = Effect.gen(function* () {
+ *   const system = yield* ActorSystem
+ *   return yield* system.ask(Counter.ref("a"), "Add", { by: 1 })
+ * })
+ * program.pipe(Effect.provide(ActorSystem.layer({ actors: [Counter] })), Effect.provide(SqliteStore.layer("app.db")))
+ * ```
+ */
+import { Clock, Context, Deferred, Effect, FiberSet, Layer, Random, Schema, type Scope } from "effect"
+import type { AnyActor, Services } from "./actor/Actor.ts"
+import type { Ask, AskStream, SendOptions, Tell } from "./actor/ActorContext.ts"
+import type { LifecycleState } from "./actor/lifecycle.ts"
+import { Registry } from "./actor/Registry.ts"
+import { Askers } from "./life/Askers.ts"
+import { closing, ending, replyOf } from "./life/answer.ts"
+import { feedback, type Score } from "./life/feedback.ts"
+import { type Life, makeLife } from "./life/life.ts"
+import { recover } from "./life/recover.ts"
+import { type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
+import { type Address, formatAddress } from "./message/Address.ts"
+import { type OutcomeFailure, type SendFailure, TerminalInvalidMessage } from "./message/DeliveryFailure.ts"
+import { makeMessageIds } from "./message/MessageId.ts"
+import type { Reply } from "./message/Reply.ts"
+import { CrashPoints } from "./ports/CrashPoints.ts"
+import { MessageStore } from "./ports/MessageStore.ts"
+import type { CommitFailure, ReadFailure } from "./ports/StoreFailure.ts"
+import type { AnyPool } from "./supervision/Pool.ts"
+import { makeSupervisor, type Supervisor } from "./supervision/Supervisor.ts"
+
+/** Actors escalated more failures than the system takes; it has to be opened anew. */
+export class TerminalEscalated extends Schema.TaggedError<TerminalEscalated>()("TerminalEscalated", {
+  message: Schema.String,
+}) {}
+
+export interface ActorSystemOptions<A extends AnyActor> extends Partial<Settings> {
+  /** Every kind of actor that the system runs. */
+  readonly actors: ReadonlyArray<A>
+  /** Pools over them; their targets are started with the system. */
+  readonly pools?: ReadonlyArray<AnyPool>
+}
+
+export class ActorSystem extends Context.Service<
+  ActorSystem,
+  {
+    /** Sends and waits for the reply. Interrupting it takes the message back, unless it has an idempotency key. */
+    readonly ask: Ask<SendOptions>
+    /** Sends and reads the reply as it is written. */
+    readonly stream: AskStream<SendOptions>
+    /** Sends, and gives the message's id once it is on disk. */
+    readonly tell: Tell<SendOptions, SendFailure>
+    /** Waits for the end of an accepted message, whoever sent it. */
+    readonly outcome: (messageId: string) => Effect.Effect<Reply, OutcomeFailure | ReadFailure | TerminalInvalidMessage>
+    /** Takes a message back; false where it has ended already, or never was. */
+    readonly cancel: (messageId: string) => Effect.Effect<boolean>
+    /** Scores a reply. */
+    readonly feedback: (
+      messageId: string,
+      score: Score,
+    ) => Effect.Effect<void, TerminalInvalidMessage | CommitFailure | ReadFailure>
+    /** The lifecycle of an actor in memory; undefined where it is not. */
+    readonly lifecycle: (address: Address) => Effect.Effect<LifecycleState | undefined>
+    /** Stops an actor: its resource is released, what waits for it moves to its pool or becomes dead letters. */
+    readonly stop: (address: Address, reason: string) => Effect.Effect<boolean>
+    /** Unfinished messages in memory. */
+    readonly unfinished: Effect.Effect<number>
+    /** Fails when actors have escalated too often; never succeeds. */
+    readonly failure: Effect.Effect<never, TerminalEscalated>
+  }
+>()("@pontoon/runtime/ActorSystem") {
+  /**
+   * Opens a system: recovers every unfinished message of the store, starts the pools' targets, and serves. Closing its
+   * scope drains: nothing new is accepted, running handlers may end within `drainMsMax`, the rest is recovered on the
+   * next start.
+   */
+  static readonly layer = <A extends AnyActor>(
+    options: ActorSystemOptions<A>,
+  ): Layer.Layer<ActorSystem, CommitFailure | ReadFailure, MessageStore | Exclude<Services<A>, Scope.Scope>> =>
+    Layer.effect(ActorSystem, open(options))
+}
+
+const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry) => {
+  const byName = new Map(options.actors.map((actor) => [actor.name, actor]))
+  const pools = new Map<string, LivePool>()
+  for (const pool of options.pools ?? []) {
+    const cells = pool.targets.map(({ ref, tier }) => {
+      const actor = byName.get(ref.type)
+      if (actor === undefined) {
+        throw new Error(
+          `The pool ${pool.name} has the target ${ref.type}/${ref.id}, and the system no actor ${ref.type}; add it to actors.`,
+        )
+      }
+      return { cell: registry.cell({ type: ref.type, id: ref.id }, actor), tier }
+    })
+    pools.set(pool.name, { pool, cells, signals: new Map() })
+  }
+  return pools
+}
+
+const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>) {
+  const settings: Settings = { ...SETTINGS_DEFAULT, ...options }
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const registry = new Registry(settings.residentMax)
+  const now = () => clock.currentTimeMillisUnsafe()
+  const nextRandom = () => random.nextDoubleUnsafe()
+  const system: System = {
+    store: yield* MessageStore,
+    settings,
+    actors: new Map(options.actors.map((actor) => [actor.name, actor])),
+    pools: makePools(options, registry),
+    now,
+    random: nextRandom,
+    ids: makeMessageIds(now, nextRandom),
+    crashPoint: yield* CrashPoints,
+    // `layer` asks for the services of every actor; only there are they known by type.
+    services: (yield* Effect.context<never>()) as Context.Context<unknown>,
+    fork: yield* FiberSet.makeRuntime<never>(),
+    registry,
+    live: new Map(),
+    askers: new Askers(),
+    nextOrder: 0,
+    closing: false,
+  }
+  return system
+})
+
+/** Running handlers may end; then everything else is stopped, and left to the next start. */
+const drain = (system: System, life: Life, supervisor: Supervisor) =>
+  Effect.gen(function* () {
+    system.closing = true
+    yield* Effect.raceFirst(life.quiet, Effect.sleep(system.settings.drainMsMax))
+    for (const message of system.live.values()) {
+      message.interruption ??= "closing"
+      message.fiber?.interruptUnsafe()
+    }
+    system.askers.endAll((messageId) => ({ _tag: "Unknown", failure: closing(messageId) }))
+    yield* life.quiet
+    yield* supervisor.closeAll
+  })
+
+const resume = Effect.fnUntraced(function* (system: System, life: Life, supervisor: Supervisor) {
+  const { messages, unknown } = yield* recover(system)
+  for (const [type, count] of unknown) {
+    yield* Effect.logWarning(
+      `${count} unfinished messages wait for actors of type ${type}, which this system does not have; they stay in the log.`,
+    )
+  }
+  for (const pool of system.pools.values()) for (const { cell } of pool.cells) supervisor.wanted(cell)
+  for (const message of messages) life.enqueue(message)
+})
+
+const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>) {
+  const system = yield* makeSystem(options)
+  const broken = yield* Deferred.make<never, TerminalEscalated>()
+  const giveUp = (reason: string) => {
+    system.closing = true
+    const message = `The system gave up: ${reason}. Open it again once the cause is gone; nothing accepted is lost.`
+    Deferred.doneUnsafe(broken, Effect.fail(new TerminalEscalated({ message })))
+  }
+  const life: Life = makeLife(system, () => supervisor)
+  const supervisor: Supervisor = makeSupervisor(system, life, giveUp)
+  yield* Effect.addFinalizer(() => drain(system, life, supervisor))
+  yield* resume(system, life, supervisor)
+  const cellAt = (address: Address) => system.registry.find(formatAddress(address))
+  return ActorSystem.of({
+    ask: (ref, task, payload, sendOptions) => life.ask({ ref, task, payload, options: sendOptions ?? {} }),
+    stream: (ref, task, payload, sendOptions) => life.stream({ ref, task, payload, options: sendOptions ?? {} }),
+    tell: (ref, task, payload, sendOptions) =>
+      Effect.map(life.accept({ ref, task, payload, options: sendOptions ?? {} }), ({ id }) => id),
+    outcome: (messageId) =>
+      Effect.gen(function* () {
+        const row = yield* system.store.message(messageId)
+        if (row === undefined) {
+          const message = `There is no message ${messageId} in the log.`
+          return yield* new TerminalInvalidMessage({ actor: "", task: "", message })
+        }
+        const known = replyOf(row)
+        if (known !== undefined) return known
+        const end = yield* ending(system, messageId)
+        return end._tag === "Replied" ? end.reply : yield* end.failure
+      }),
+    cancel: (messageId) => Effect.sync(() => life.cancel(messageId)),
+    feedback: (messageId, score) => feedback(system, messageId, score),
+    lifecycle: (address) => Effect.sync(() => cellAt(address)?.lifecycle.state),
+    stop: (address, reason) =>
+      Effect.sync(() => {
+        const cell = cellAt(address)
+        if (cell !== undefined) supervisor.stop(cell, reason)
+        return cell !== undefined
+      }),
+    unfinished: Effect.sync(() => system.live.size),
+    failure: Deferred.await(broken),
+  })
+})

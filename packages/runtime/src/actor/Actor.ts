@@ -1,0 +1,152 @@
+/**
+ * The boundary to user code: what an actor is, as its author writes it.
+ *
+ * ```ts
+ * const Counter = Actor.make("counter", {
+ *   protocol: [Rpc.make("Add", { payload: { by: Schema.Number }, success: Schema.Number })],
+ *   state: Schema.Number,
+ *   initialState: 0,
+ *   handlers: {
+ *     Add: ({ by }, actor) => Effect.sync(() => {
+ *       actor.setState(actor.state + by)
+ *       return actor.state
+ *     }),
+ *   },
+ * })
+ * ```
+ */
+import { Effect, Schema, type Scope } from "effect"
+import type { Rpc } from "effect/rpc"
+import { type Address, Address as AddressSchema } from "../message/Address.ts"
+import { RETRY_DEFAULT, type RetryPolicy, SUPERVISION_DEFAULT, type Supervision } from "../supervision/restartPolicy.ts"
+import type { ActorContext, ActorSelf, ErasedContext } from "./ActorContext.ts"
+import { type AnyTask, compileTask, type DeclaredError, type TaskCodec, type Whole } from "./Task.ts"
+
+/** A failure that says who retries, without being declared by the task. */
+export interface HandlerFailure {
+  readonly _tag: `Retryable${string}` | `Terminal${string}`
+  readonly message: string
+}
+
+/** One function a task: decoded payload and context in, the reply (a streaming task's whole) out. */
+export type Handlers<T extends AnyTask, State, Resource, R> = {
+  readonly [Tag in Rpc.Tag<T>]: (
+    payload: Rpc.Payload<Rpc.ExtractTag<T, Tag>>,
+    actor: ActorContext<Rpc.ExtractTag<T, Tag>, State, Resource>,
+  ) => Effect.Effect<Whole<Rpc.ExtractTag<T, Tag>>, DeclaredError<Rpc.ExtractTag<T, Tag>> | HandlerFailure, R>
+}
+
+export interface MailboxOptions {
+  /** Messages that may wait; one more is refused with `RetryableMailboxFull`. Default 10,000. Raising it costs memory. */
+  readonly capacity: number
+  /** Whether a message in backoff holds later ones back. Default false. */
+  readonly strict: boolean
+}
+
+/** Deep enough for any burst that a later drain can still serve within minutes, and about 10 MB of bodies of 1 KiB. */
+const MAILBOX_DEFAULT: MailboxOptions = { capacity: 10_000, strict: false }
+
+export interface ActorOptions<T extends AnyTask, S extends Schema.Codec<unknown, unknown>, Resource, R> {
+  /** The tasks that the actor understands: effect/rpc definitions. */
+  readonly protocol: ReadonlyArray<T>
+  /** What lasts between messages and over restarts. Without it the actor has no state (`null`). */
+  readonly state?: S
+  /** The state of an actor that was never used. */
+  readonly initialState?: S["Type"] | ((id: string) => S["Type"])
+  /** The version of the state's shape. Default 1; a stored state of a higher version fails the actor. */
+  readonly version?: number
+  readonly handlers: Handlers<T, S["Type"], Resource, R>
+  /**
+   * What the actor holds while it lives, such as a model's process; it is released when its scope closes. An actor with
+   * a start is `starting` until it is done, and is restarted when `self.crash` is called.
+   */
+  readonly start?: (self: ActorSelf) => Effect.Effect<Resource, HandlerFailure, R | Scope.Scope>
+  /** Messages run at once. Default 1; more is for actors without state of their own, such as models. */
+  readonly concurrency?: number
+  readonly supervision?: Partial<Supervision>
+  readonly retry?: Partial<RetryPolicy>
+  readonly mailbox?: Partial<MailboxOptions>
+}
+
+/** The name of an actor or a pool, with the type of what it understands. */
+export interface Ref<out T extends AnyTask> {
+  readonly kind: "actor" | "pool"
+  /** The actor's type, or the pool's name. */
+  readonly type: string
+  /** The actor's id; for a pool, empty. */
+  readonly id: string
+  readonly tasks: ReadonlyMap<string, TaskCodec>
+  readonly "~tasks"?: T
+}
+
+/** An actor as the runtime sees it, whatever its types. */
+export interface AnyActor {
+  readonly name: string
+  readonly tasks: ReadonlyMap<string, TaskCodec>
+  readonly concurrency: number
+  readonly version: number
+  readonly supervision: Supervision
+  readonly retry: RetryPolicy
+  readonly mailbox: MailboxOptions
+  readonly encodeState: (state: unknown) => Effect.Effect<string, Schema.SchemaError>
+  readonly decodeState: (text: string) => Effect.Effect<unknown, Schema.SchemaError>
+  readonly initialState: (id: string) => unknown
+  readonly start: ((self: ActorSelf) => Effect.Effect<unknown, HandlerFailure, unknown>) | undefined
+  /** Runs the handler of `task`; `payload` must come out of that task's own schema. */
+  readonly handle: (task: string, payload: unknown, actor: ErasedContext) => Effect.Effect<unknown, unknown, unknown>
+  readonly "~services"?: unknown
+}
+
+export interface Actor<in out T extends AnyTask, out R> extends AnyActor {
+  /** Names one actor of this kind; it need not exist yet. Throws where the id is not one (see `Address`). */
+  readonly ref: (id: string) => Ref<T>
+  readonly "~services"?: R
+}
+
+/** The services that an actor's handlers and start need. */
+export type Services<A> = A extends { readonly "~services"?: infer R } ? Exclude<R, undefined> : never
+
+type ErasedHandler<R> = (payload: never, actor: never) => Effect.Effect<unknown, unknown, R>
+
+const isInitializer = (initial: unknown): initial is (id: string) => unknown => typeof initial === "function"
+
+const decodeAddress = Schema.decodeUnknownSync(AddressSchema)
+
+/** Checks an address; throws a readable `SchemaError` where a part of it cannot be one. */
+export const checkAddress = (address: Address): Address => decodeAddress(address)
+
+export const make = <
+  T extends AnyTask,
+  S extends Schema.Codec<unknown, unknown> = typeof Schema.Null,
+  Resource = undefined,
+  R = never,
+>(
+  name: string,
+  options: ActorOptions<T, S, Resource, R>,
+): Actor<T, R> => {
+  checkAddress({ type: name, id: "x" })
+  const tasks = new Map(options.protocol.map((task) => [task._tag, compileTask(task)]))
+  const state = Schema.fromJsonString(Schema.toCodecJson(options.state ?? Schema.Null))
+  const { initialState } = options
+  const handlers = new Map<string, ErasedHandler<R>>(Object.entries(options.handlers))
+  return {
+    name,
+    tasks,
+    concurrency: options.concurrency ?? 1,
+    version: options.version ?? 1,
+    supervision: { ...SUPERVISION_DEFAULT, ...options.supervision },
+    retry: { ...RETRY_DEFAULT, ...options.retry },
+    mailbox: { ...MAILBOX_DEFAULT, ...options.mailbox },
+    encodeState: Schema.encodeUnknownEffect(state),
+    decodeState: Schema.decodeUnknownEffect(state),
+    initialState: (id) => (isInitializer(initialState) ? initialState(id) : (initialState ?? null)),
+    start: options.start,
+    handle: (task, payload, actor) => {
+      const handler = handlers.get(task)
+      if (handler === undefined) return Effect.die(new Error(`${name} has no handler for ${task}`))
+      // Both were made by this very definition: the payload by the task's schema, the context by `makeContext`.
+      return handler(payload as never, actor as never)
+    },
+    ref: (id) => ({ kind: "actor", ...checkAddress({ type: name, id }), tasks }),
+  }
+}

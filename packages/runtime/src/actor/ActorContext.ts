@@ -1,0 +1,126 @@
+/**
+ * The boundary between a handler and the runtime: everything a handler may do that outlives it.
+ *
+ * What a handler does through its context is durable at one of two times. *As it happens*: steps, asks and chunks; a
+ * handler that runs again after a crash gets them back in place of doing them twice. *At the seal*, in the one commit
+ * that ends the message: state and sends. A handler that fails leaves no trace but its steps, asks and chunks.
+ */
+import type { Effect, Schema, Stream } from "effect"
+import type { Rpc } from "effect/rpc"
+import type { Address } from "../message/Address.ts"
+import type { AskFailure, SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
+import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
+import type { Ref } from "./Actor.ts"
+import type { AnyTask, Chunk, DeclaredError, Whole } from "./Task.ts"
+
+/** The terms on which a message is sent. */
+export interface SendOptions {
+  /**
+   * Sent again under the same key to the same actor and task, the message is not run again but answered with the first's
+   * reply. Default: the task's `primaryKey`, or none.
+   */
+  readonly idempotencyKey?: string
+  /** Milliseconds from now until the message expires. Default none. */
+  readonly timeoutMs?: number
+  /** Milliseconds from now before which the message is not run. Default 0. */
+  readonly delayMs?: number
+  /** Higher runs earlier. Default 0. */
+  readonly priority?: number
+  /** W3C trace id to log the message under. Default: the parent's, or a new one. */
+  readonly traceId?: string
+}
+
+/** Why a handler sends to this actor and not to another: a line in `routes`, for content-based dispatch. */
+export interface DispatchNote {
+  readonly reason: string
+  /** What the decision saw. */
+  readonly evidence: Schema.Json
+}
+
+export interface ChildOptions extends SendOptions {
+  readonly dispatch?: DispatchNote
+}
+
+/** Sends and waits for the reply. */
+export type Ask<Options> = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
+  ref: Ref<T>,
+  task: Tag,
+  payload: Rpc.PayloadConstructor<Rpc.ExtractTag<T, Tag>>,
+  options?: Options,
+) => Effect.Effect<Whole<Rpc.ExtractTag<T, Tag>>, DeclaredError<Rpc.ExtractTag<T, Tag>> | AskFailure>
+
+/** Sends and reads the reply as it is written. */
+export type AskStream<Options> = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
+  ref: Ref<T>,
+  task: Tag,
+  payload: Rpc.PayloadConstructor<Rpc.ExtractTag<T, Tag>>,
+  options?: Options,
+) => Stream.Stream<Chunk<Rpc.ExtractTag<T, Tag>>, DeclaredError<Rpc.ExtractTag<T, Tag>> | AskFailure>
+
+/** Sends and goes on; gives the message's id. */
+export type Tell<Options, E> = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
+  ref: Ref<T>,
+  task: Tag,
+  payload: Rpc.PayloadConstructor<Rpc.ExtractTag<T, Tag>>,
+  options?: Options,
+) => Effect.Effect<string, E>
+
+/** What a handler may know of the message it runs. */
+export interface CurrentMessage {
+  readonly id: string
+  readonly task: string
+  /** From 1 on. */
+  readonly attempt: number
+  readonly sender: string | null
+  readonly correlationId: string
+  readonly deadlineAtMs: number | null
+}
+
+export interface ActorContext<T extends AnyTask, State, Resource> {
+  readonly self: Address
+  readonly message: CurrentMessage
+  /** The state, as last set by this handler. */
+  readonly state: State
+  /** Takes effect for the next message when, and only if, this one is sealed. */
+  readonly setState: (next: State) => void
+  /** What `start` gave. */
+  readonly resource: Resource
+  /** When this attempt was claimed, in milliseconds since the epoch. */
+  readonly nowMs: number
+  /** Numbers in [0, 1), the same ones in every attempt of this message. */
+  readonly random: () => number
+  /**
+   * Runs `effect` and records its result; a handler that runs again gets the recorded one. The effect runs at least
+   * once, and is recorded at most once, so hand `key` to whatever it changes outside.
+   */
+  readonly step: <A, E, R>(
+    name: string,
+    schema: Schema.Codec<A, unknown>,
+    effect: Effect.Effect<A, E, R> | ((key: string) => Effect.Effect<A, E, R>),
+  ) => Effect.Effect<A, E | TerminalReplayMismatch | CommitFailure | ReadFailure, R>
+  /** A step of its own: the child message is durable before the wait, and answers at once when the handler runs again. */
+  readonly ask: Ask<ChildOptions>
+  readonly stream: AskStream<ChildOptions>
+  /** The message leaves with the seal. */
+  readonly send: Tell<ChildOptions, SendFailure>
+  /**
+   * Adds a chunk to the streamed reply. A handler that runs again from its beginning says the same again, and what readers
+   * already have is dropped; one that calls `resume` first goes on after it.
+   */
+  readonly emit: (chunk: Chunk<T>) => Effect.Effect<void, CommitFailure | ReadFailure>
+  /** The chunks of earlier attempts that readers may have; from then on `emit` continues after them. */
+  readonly resume: Effect.Effect<ReadonlyArray<Chunk<T>>, ReadFailure | TerminalReplayMismatch>
+}
+
+/** A context whose types the runtime has forgotten; `Actor.make` hands it to the handler that knows them. */
+export type ErasedContext = ActorContext<AnyTask, unknown, unknown>
+
+/** What an actor's `start` may say of itself. */
+export interface ActorSelf {
+  readonly address: Address
+  /** Reports that it died: it is restarted after its backoff, and what it was running is retried. */
+  readonly crash: (reason: string) => Effect.Effect<void>
+  /** Reports that it works, but worse. */
+  readonly degraded: (reason: string) => Effect.Effect<void>
+  readonly recovered: (reason: string) => Effect.Effect<void>
+}

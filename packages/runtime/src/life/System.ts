@@ -1,0 +1,66 @@
+/**
+ * The boundary of one running system: what it is made of, and everything it holds in memory.
+ */
+import type { Context, Effect, Fiber } from "effect"
+import type { AnyActor } from "../actor/Actor.ts"
+import type { Cell } from "../actor/Cell.ts"
+import type { Registry } from "../actor/Registry.ts"
+import type { MessageIds } from "../message/MessageId.ts"
+import type { CrashPointHook } from "../ports/CrashPoints.ts"
+import type { MessageStore } from "../ports/MessageStore.ts"
+import type { Signals } from "../supervision/adaptive/signals.ts"
+import type { AnyPool } from "../supervision/Pool.ts"
+import type { Askers } from "./Askers.ts"
+import type { LiveMessage } from "./LiveMessage.ts"
+
+export interface Settings {
+  /** Largest encoded body, in bytes of UTF-8. Default 1 MiB. Raising it makes every read of the log costlier. */
+  readonly messageBytesMax: number
+  /** Idle actors kept in memory. Default 10,000. Raising it costs memory and saves a read at their next message. */
+  readonly residentMax: number
+  /** How long `close` waits for running handlers, in milliseconds. Default 10,000. */
+  readonly drainMsMax: number
+  /** Failures that may be escalated to the system within a minute before it closes itself. Default 3. */
+  readonly escalationsMax: number
+}
+
+export const SETTINGS_DEFAULT: Settings = {
+  messageBytesMax: 1024 * 1024,
+  residentMax: 10_000,
+  drainMsMax: 10_000,
+  escalationsMax: 3,
+}
+
+export interface LivePool {
+  readonly pool: AnyPool
+  readonly cells: ReadonlyArray<{ readonly cell: Cell; readonly tier: number }>
+  /** By the target's address in written form. */
+  readonly signals: Map<string, Signals>
+}
+
+export interface System {
+  readonly store: MessageStore["Service"]
+  readonly settings: Settings
+  readonly actors: ReadonlyMap<string, AnyActor>
+  readonly pools: ReadonlyMap<string, LivePool>
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** A number in [0, 1). */
+  readonly random: () => number
+  readonly ids: MessageIds
+  readonly crashPoint: CrashPointHook
+  /** What the actors' handlers and starts need. */
+  readonly services: Context.Context<unknown>
+  /** Runs an effect in a fiber that is interrupted when the system closes. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly registry: Registry
+  /** Every message that is accepted and not ended, by id. */
+  readonly live: Map<string, LiveMessage>
+  readonly askers: Askers
+  /** Counts accepted messages; see `LiveMessage.order`. */
+  nextOrder: number
+  closing: boolean
+}
+
+/** Calls `then` at a time; the result takes it back. */
+export type Alarm = (atMs: number, then: () => void) => () => void

@@ -1,0 +1,21 @@
+/**
+ * The boundary to time: calls a function later, on the system's clock.
+ */
+import { Effect } from "effect"
+import type { System } from "./System.ts"
+
+/** Node's timers end at 2^31 - 1 ms (25 days); a later alarm is set again on the way. */
+const SLEEP_MAX_MS = 2_147_483_647
+
+/** Calls `then` at `atMs` (milliseconds since the epoch), or soon if that has passed; the result takes it back. */
+export const alarm = (system: System, atMs: number, then: () => void): (() => void) => {
+  const fiber = system.fork(
+    Effect.gen(function* () {
+      for (let leftMs = atMs - system.now(); leftMs > 0; leftMs = atMs - system.now()) {
+        yield* Effect.sleep(Math.min(leftMs, SLEEP_MAX_MS))
+      }
+      then()
+    }),
+  )
+  return () => fiber.interruptUnsafe()
+}

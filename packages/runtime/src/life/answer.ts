@@ -1,0 +1,96 @@
+/**
+ * The boundary between a recorded end and the one who asked: waits for a message's end and turns it back into a typed
+ * success or failure.
+ */
+import { Effect } from "effect"
+import type { TaskCodec } from "../actor/Task.ts"
+import {
+  RetryableClosing,
+  TerminalCancelled,
+  TerminalDeadLetter,
+  TerminalExpired,
+  TerminalInvalidMessage,
+  TerminalMessageFailed,
+} from "../message/DeliveryFailure.ts"
+import { isFinal, type MessageRow } from "../message/Envelope.ts"
+import type { FailureRecord, Reply } from "../message/Reply.ts"
+import type { Ending } from "./Askers.ts"
+import type { System } from "./System.ts"
+
+/** The reply that a row of the log holds, once it is final. */
+export const replyOf = (row: MessageRow): Reply | undefined =>
+  isFinal(row.status)
+    ? {
+        messageId: row.id,
+        status: row.status,
+        reply: row.reply,
+        // The runtime wrote it, as a FailureRecord.
+        error: row.error === null ? null : (JSON.parse(row.error) as FailureRecord),
+      }
+    : undefined
+
+const unread = (what: string, messageId: string, detail: string) =>
+  new TerminalInvalidMessage({
+    actor: "",
+    task: "",
+    message: `The ${what} of message ${messageId} does not fit its schema: ${detail}`,
+  })
+
+/** Decodes a reply into what the asker declared. */
+export const decodeReply = Effect.fnUntraced(function* (codec: TaskCodec, reply: Reply) {
+  const { messageId, error } = reply
+  if (reply.status === "done") {
+    return yield* codec
+      .decodeReply(reply.reply ?? "null")
+      .pipe(Effect.mapError((issue) => unread("reply", messageId, issue.message)))
+  }
+  const message = error?.message ?? `Message ${messageId} is ${reply.status}.`
+  switch (reply.status) {
+    case "expired":
+      return yield* new TerminalExpired({ messageId, message })
+    case "cancelled":
+      return yield* new TerminalCancelled({ messageId, message })
+    case "dead": {
+      const lastTag = error?.tag ?? "unknown"
+      const text = `Message ${messageId} is a dead letter: ${message}`
+      return yield* new TerminalDeadLetter({ messageId, lastTag, message: text })
+    }
+    case "failed": {
+      if (error?.value === undefined) {
+        return yield* new TerminalMessageFailed({ messageId, tag: error?.tag ?? "unknown", message })
+      }
+      const declared = yield* codec
+        .decodeError(error.value)
+        .pipe(Effect.mapError((issue) => unread("error", messageId, issue.message)))
+      return yield* Effect.fail(declared)
+    }
+  }
+})
+
+/** Waits for the end of a message, in this process. */
+export const ending = Effect.fnUntraced(function* (system: System, messageId: string) {
+  const wait = Effect.callback<Ending>((resume) => {
+    const stop = system.askers.wait(messageId, (end) => resume(Effect.succeed(end)))
+    if (system.closing) resume(Effect.succeed({ _tag: "Unknown", failure: closing(messageId) }))
+    return Effect.sync(stop)
+  })
+  if (system.live.has(messageId)) return yield* wait
+  // It ended between its acceptance and this wait: the log knows how.
+  const row = yield* system.store.message(messageId)
+  const reply = row === undefined ? undefined : replyOf(row)
+  if (reply !== undefined) return { _tag: "Replied", reply } satisfies Ending
+  return yield* wait
+})
+
+export const closing = (messageId: string) =>
+  new RetryableClosing({
+    messageId,
+    message: `The system closed before message ${messageId} was answered; it is in the log and is finished after the next start.`,
+  })
+
+/** The message's end, as a typed success or failure. */
+export const answer = Effect.fnUntraced(function* (system: System, codec: TaskCodec, messageId: string) {
+  const end = yield* ending(system, messageId)
+  if (end._tag === "Unknown") return yield* end.failure
+  return yield* decodeReply(codec, end.reply)
+})

@@ -1,0 +1,111 @@
+/**
+ * Step 1 of a message's life. The boundary between a call and a message: task and data become a validated, encoded
+ * envelope that still lacks its target. Nothing is written yet.
+ */
+import { Effect, type Schema } from "effect"
+import type { Ref } from "../actor/Actor.ts"
+import type { SendOptions } from "../actor/ActorContext.ts"
+import type { AnyTask, TaskCodec } from "../actor/Task.ts"
+import {
+  RetryableClosing,
+  TerminalInvalidMessage,
+  TerminalMessageTooLarge,
+  TerminalUnknownTask,
+} from "../message/DeliveryFailure.ts"
+import type { Envelope } from "../message/Envelope.ts"
+import { childMessageId } from "../message/MessageId.ts"
+import type { LiveMessage } from "./LiveMessage.ts"
+import type { System } from "./System.ts"
+
+/** What a sender says. */
+export interface Request {
+  readonly ref: Ref<AnyTask>
+  readonly task: string
+  readonly payload: unknown
+  readonly options: SendOptions
+  /** The handler's message and the number of its act, where a handler sends. */
+  readonly parent?: { readonly message: LiveMessage; readonly ordinal: number; readonly again?: number }
+}
+
+/** A message that knows all but where it goes. */
+export interface Draft {
+  readonly ref: Ref<AnyTask>
+  readonly codec: TaskCodec
+  readonly envelope: Omit<Envelope, "actorType" | "actorId" | "pool">
+}
+
+const nameOf = (ref: Ref<AnyTask>): string => (ref.kind === "pool" ? `pool ${ref.type}` : `${ref.type}/${ref.id}`)
+
+const invalid = (request: Request, what: string) =>
+  new TerminalInvalidMessage({
+    actor: nameOf(request.ref),
+    task: request.task,
+    message: `The message ${request.task} to ${nameOf(request.ref)} is not valid: ${what}`,
+  })
+
+const checkTerms = (request: Request): string | undefined => {
+  const { timeoutMs, delayMs, priority, idempotencyKey } = request.options
+  if (timeoutMs !== undefined && !(timeoutMs > 0)) return `timeoutMs must be above 0, and is ${timeoutMs}.`
+  if (delayMs !== undefined && !(delayMs >= 0)) return `delayMs must be 0 or more, and is ${delayMs}.`
+  if (priority !== undefined && !Number.isSafeInteger(priority))
+    return `priority must be a whole number, and is ${priority}.`
+  if (idempotencyKey === "") return "idempotencyKey must not be empty."
+  return undefined
+}
+
+const envelopeOf = (system: System, request: Request, codec: TaskCodec, payload: unknown, body: string) => {
+  const { options, parent } = request
+  const nowMs = system.now()
+  const id = parent === undefined ? system.ids.next() : childMessageId(parent.message.id, parent.ordinal, parent.again)
+  const deadlineAtMs = options.timeoutMs === undefined ? null : nowMs + options.timeoutMs
+  const parentDeadline = parent?.message.envelope.deadlineAtMs ?? null
+  return {
+    id,
+    task: request.task,
+    codec: codec.codec,
+    priority: options.priority ?? parent?.message.envelope.priority ?? 0,
+    createdAtMs: nowMs,
+    deliverAtMs: nowMs + (options.delayMs ?? 0),
+    // A child has no use after its parent's end.
+    deadlineAtMs:
+      deadlineAtMs === null || parentDeadline === null
+        ? (deadlineAtMs ?? parentDeadline)
+        : Math.min(deadlineAtMs, parentDeadline),
+    sender: parent === undefined ? null : parent.message.cell.key,
+    correlationId: parent?.message.envelope.correlationId ?? id,
+    causationId: parent?.message.id ?? null,
+    idempotencyKey: options.idempotencyKey ?? codec.primaryKey(payload) ?? null,
+    traceId: options.traceId ?? parent?.message.envelope.traceId ?? id,
+    body,
+  }
+}
+
+/** @see Draft */
+export const compose = Effect.fnUntraced(function* (system: System, request: Request) {
+  if (system.closing && request.parent === undefined) {
+    return yield* new RetryableClosing({
+      message: "The system is closing and takes no new messages; send it again later.",
+    })
+  }
+  const { ref, task } = request
+  const codec = ref.tasks.get(task)
+  if (codec === undefined) {
+    const known = [...ref.tasks.keys()].join(", ")
+    const message = `${nameOf(ref)} has no task ${task}; it has ${known}.`
+    return yield* new TerminalUnknownTask({ actor: nameOf(ref), task, message })
+  }
+  const terms = checkTerms(request)
+  if (terms !== undefined) return yield* invalid(request, terms)
+  const asInvalid = (error: Schema.SchemaError) => invalid(request, error.message)
+  const payload = yield* codec.makePayload(request.payload).pipe(Effect.mapError(asInvalid))
+  const body = yield* codec.encodePayload(payload).pipe(Effect.mapError(asInvalid))
+  const limitBytes = system.settings.messageBytesMax
+  // A UTF-16 unit is at most three bytes, so most bodies need no count.
+  const sizeBytes = body.length * 3 <= limitBytes ? body.length : Buffer.byteLength(body)
+  if (sizeBytes > limitBytes) {
+    const message = `The message ${task} to ${nameOf(ref)} has ${sizeBytes} bytes, and the limit is ${limitBytes}; send less, or raise messageBytesMax.`
+    return yield* new TerminalMessageTooLarge({ actor: nameOf(ref), task, sizeBytes, limitBytes, message })
+  }
+  const draft: Draft = { ref, codec, envelope: envelopeOf(system, request, codec, payload, body) }
+  return draft
+})

@@ -1,0 +1,54 @@
+/**
+ * Steps 1 and 2 of a message's life as one: composed and routed, all but written. The boundary at which an ask that could
+ * never be answered is still refused for free.
+ */
+import { Effect } from "effect"
+import type { DispatchNote } from "../actor/ActorContext.ts"
+import { TerminalReentrantAsk } from "../message/DeliveryFailure.ts"
+import { compose, type Draft, type Request } from "./compose.ts"
+import type { LiveMessage } from "./LiveMessage.ts"
+import { type Route, route } from "./route.ts"
+import type { System } from "./System.ts"
+
+/** A message that is ready to be written. */
+export interface Prepared {
+  readonly draft: Draft
+  readonly to: Route
+  readonly note: DispatchNote | undefined
+}
+
+/** Asks within asks; deeper than any sensible plan, and far from the stack's end. */
+const DEPTH_MAX = 64
+
+/** Refuses an ask that would wait for a message that waits for it. */
+const refuseCycle = (system: System, parent: LiveMessage, to: Route) => {
+  let ancestor: LiveMessage | undefined = parent
+  for (let depth = 0; ancestor !== undefined; depth++) {
+    const serial = ancestor.cell.actor.concurrency === 1
+    if ((serial && ancestor.cell === to.cell) || depth > DEPTH_MAX) {
+      const why = depth > DEPTH_MAX ? `asks are nested ${depth} deep` : `${to.cell.key} waits for this very answer`
+      const message = `${parent.cell.key} cannot ask ${to.cell.key}: ${why}. Use send, or ask another actor.`
+      return new TerminalReentrantAsk({ messageId: parent.id, actor: to.cell.key, message })
+    }
+    const causationId: string | null = ancestor.envelope.causationId
+    ancestor = causationId === null ? undefined : system.live.get(causationId)
+  }
+  return undefined
+}
+
+/** @param waits whether the sender waits for the answer, so that a cycle would never end */
+export const prepare = Effect.fnUntraced(function* (
+  system: System,
+  request: Request,
+  note: DispatchNote | undefined,
+  waits: boolean,
+) {
+  const draft = yield* compose(system, request)
+  const to = yield* route(system, request.ref)
+  if (waits && request.parent !== undefined) {
+    const cycle = refuseCycle(system, request.parent.message, to)
+    if (cycle !== undefined) return yield* cycle
+  }
+  const prepared: Prepared = { draft, to, note }
+  return prepared
+})

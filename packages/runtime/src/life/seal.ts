@@ -1,0 +1,165 @@
+/**
+ * Step 5 of a message's life, prepared: the boundary between what a handler did and the one commit that makes it so.
+ * State, sends, reply, acknowledgement, route and lifecycle go into it together, and the claim of the message that runs
+ * next; all of it becomes true, or none of it.
+ */
+import type { Cell } from "../actor/Cell.ts"
+import type { Envelope, FinalStatus } from "../message/Envelope.ts"
+import type { FailureRecord, Reply } from "../message/Reply.ts"
+import type { AppendChunk, Write } from "../ports/Write.ts"
+import { backoffMs } from "../supervision/restartPolicy.ts"
+import { dispatchWrite, poolOf } from "./deliver.ts"
+import type { LiveMessage } from "./LiveMessage.ts"
+import type { Prepared } from "./prepare.ts"
+import { routeWithin } from "./route.ts"
+import type { System } from "./System.ts"
+import type { Verdict } from "./verdict.ts"
+
+/** The commit, and what is to be done in memory once it stands. */
+export interface Seal {
+  readonly writes: Array<Write>
+  readonly outcome:
+    | { readonly _tag: "Ended"; readonly reply: Reply; readonly state: { readonly value: unknown } | undefined }
+    | { readonly _tag: "Again"; readonly cell: Cell; readonly dueAtMs: number }
+  /** Messages that the handler sent, now in the log. */
+  readonly sent: ReadonlyArray<{ readonly envelope: Envelope; readonly cell: Cell }>
+}
+
+const settle = (
+  message: LiveMessage,
+  status: FinalStatus,
+  reply: string | null,
+  error: FailureRecord | null,
+  atMs: number,
+): Write => ({
+  _tag: "Settle",
+  messageId: message.id,
+  attempt: message.attempt,
+  status,
+  reply,
+  error: error === null ? null : JSON.stringify(error),
+  atMs,
+})
+
+/** The actor's row, with its state or without. */
+export const putActor = (cell: Cell, state: string | undefined, atMs: number): Write => ({
+  _tag: "PutActor",
+  address: cell.address,
+  lifecycle: cell.lifecycle.state,
+  state,
+  version: cell.actor.version,
+  restarts: cell.restarts,
+  atMs,
+})
+
+const endWith = (
+  message: LiveMessage,
+  status: FinalStatus,
+  reply: string | null,
+  error: FailureRecord | null,
+  nowMs: number,
+): Seal => ({
+  writes: [settle(message, status, reply, error, nowMs)],
+  outcome: { _tag: "Ended", reply: { messageId: message.id, status, reply, error }, state: undefined },
+  sent: [],
+})
+
+const sendWrites = (prepared: Prepared): { readonly writes: Array<Write>; readonly envelope: Envelope } => {
+  const { draft, to, note } = prepared
+  const { type, id } = to.cell.address
+  const envelope: Envelope = { ...draft.envelope, actorType: type, actorId: id, pool: to.pool }
+  const writes: Array<Write> = [{ _tag: "Append", message: envelope, claimed: false }]
+  if (note !== undefined) writes.push(dispatchWrite(envelope, note))
+  if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
+  return { writes, envelope }
+}
+
+const sealDone = (
+  message: LiveMessage,
+  verdict: Extract<Verdict, { readonly _tag: "Done" }>,
+  chunks: ReadonlyArray<AppendChunk>,
+  outgoing: ReadonlyArray<Prepared>,
+  nowMs: number,
+): Seal => {
+  const { reply, state } = verdict.processed
+  const { cell } = message
+  const sends = outgoing.map((each) => ({ ...sendWrites(each), cell: each.to.cell }))
+  const writes: Array<Write> = [...chunks, settle(message, "done", reply, null, nowMs)]
+  if (state !== undefined) writes.push(putActor(cell, state.text, nowMs))
+  for (const send of sends) writes.push(...send.writes)
+  return {
+    writes,
+    outcome: { _tag: "Ended", reply: { messageId: message.id, status: "done", reply, error: null }, state },
+    sent: sends,
+  }
+}
+
+/** Where the next attempt runs, and when: another target of the pool at once, the same actor after a backoff. */
+const nextTry = (system: System, message: LiveMessage, record: FailureRecord): Seal | undefined => {
+  const nowMs = system.now()
+  const { retry } = message.cell.actor
+  if (message.attempt >= retry.attemptsMax) return undefined
+  const pool = poolOf(system, message.envelope)
+  const to = pool === undefined ? undefined : routeWithin(system, pool, message.triedTargets)
+  if (pool !== undefined && to === undefined) return undefined
+  const cell = to?.cell ?? message.cell
+  const moved = cell !== message.cell
+  const dueAtMs = moved ? nowMs : nowMs + backoffMs(retry.backoff, message.attempt, system.random())
+  const writes: Array<Write> = [
+    {
+      _tag: "Retry",
+      messageId: message.id,
+      attempt: message.attempt,
+      deliverAtMs: dueAtMs,
+      target: cell.address,
+      error: JSON.stringify(record),
+      atMs: nowMs,
+    },
+  ]
+  if (to?.decision !== undefined) {
+    const reason = `${record.tag} on ${message.cell.key}; ${to.decision.reason}`
+    writes.push({ ...to.decision, reason, messageId: message.id, attempt: message.attempt + 1 })
+  }
+  return { writes, outcome: { _tag: "Again", cell, dueAtMs }, sent: [] }
+}
+
+/** Turns a verdict into the sealing commit. */
+export const seal = (
+  system: System,
+  message: LiveMessage,
+  verdict: Exclude<Verdict, { readonly _tag: "Abandoned" }>,
+  chunks: ReadonlyArray<AppendChunk>,
+  outgoing: ReadonlyArray<Prepared>,
+): Seal => {
+  const nowMs = system.now()
+  switch (verdict._tag) {
+    case "Done":
+      return sealDone(message, verdict, chunks, outgoing, nowMs)
+    case "Failed":
+      return withChunks(chunks, endWith(message, "failed", null, verdict.record, nowMs))
+    case "Retry": {
+      const again = nextTry(system, message, verdict.record)
+      return withChunks(chunks, again ?? endWith(message, "dead", null, verdict.record, nowMs))
+    }
+    case "ActorFailed":
+      return withChunks(chunks, endWith(message, "dead", null, verdict.record, nowMs))
+    case "Expired":
+      return withChunks(chunks, endWith(message, "expired", null, verdict.record, nowMs))
+    case "Cancelled":
+      return withChunks(chunks, endWith(message, "cancelled", null, verdict.record, nowMs))
+  }
+}
+
+/** Chunks come first: they are fenced by the attempt that the end of the message closes. */
+const withChunks = (chunks: ReadonlyArray<AppendChunk>, seal: Seal): Seal => ({
+  ...seal,
+  writes: [...chunks, ...seal.writes],
+})
+
+/** The end of a message that never ran, or does not run now. */
+export const sealUnstarted = (
+  message: LiveMessage,
+  status: "expired" | "cancelled" | "dead",
+  record: FailureRecord,
+  nowMs: number,
+): Seal => endWith(message, status, null, record, nowMs)

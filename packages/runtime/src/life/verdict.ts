@@ -1,0 +1,94 @@
+/**
+ * The boundary between how a handler ended and what becomes of its message. Pure but for encoding a declared error.
+ */
+import { Cause, Effect, Exit, Predicate } from "effect"
+import type { TaskCodec } from "../actor/Task.ts"
+import type { FailureRecord } from "../message/Reply.ts"
+import type { Interruption } from "./LiveMessage.ts"
+import { type Processed, UnreadableState } from "./process.ts"
+
+export type Verdict =
+  | { readonly _tag: "Done"; readonly processed: Processed }
+  /** The task's own error, or a terminal one; the asker gets it. */
+  | { readonly _tag: "Failed"; readonly record: FailureRecord }
+  /** Another attempt may do better. `defect`: the handler threw, so that its actor is restarted. */
+  | { readonly _tag: "Retry"; readonly record: FailureRecord; readonly defect: boolean }
+  /** The actor itself cannot go on. */
+  | { readonly _tag: "ActorFailed"; readonly record: FailureRecord }
+  | { readonly _tag: "Expired"; readonly record: FailureRecord }
+  | { readonly _tag: "Cancelled"; readonly record: FailureRecord }
+  /** Left as it is, for recovery. */
+  | { readonly _tag: "Abandoned" }
+
+/** Causes are kept for reading; longer ones say nothing new. */
+const CAUSE_LENGTH_MAX = 4_000
+
+const messageOf = (error: unknown): string =>
+  Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message : String(error)
+
+const causeText = (cause: Cause.Cause<unknown>): string => Cause.pretty(cause).slice(0, CAUSE_LENGTH_MAX)
+
+const interrupted = (interruption: Interruption | undefined, messageId: string): Verdict => {
+  switch (interruption) {
+    case "closing":
+      return { _tag: "Abandoned" }
+    case "expired": {
+      const message = `The deadline of message ${messageId} passed while it ran.`
+      return { _tag: "Expired", record: { tag: "TerminalExpired", message, retry: "terminal" } }
+    }
+    case "restarted": {
+      const message = `The actor of message ${messageId} was restarted while it ran.`
+      return { _tag: "Retry", record: { tag: "RetryableRestarted", message, retry: "retryable" }, defect: false }
+    }
+    default: {
+      const message = `Message ${messageId} was cancelled while it ran.`
+      return { _tag: "Cancelled", record: { tag: "TerminalCancelled", message, retry: "terminal" } }
+    }
+  }
+}
+
+const failedWith = Effect.fnUntraced(function* (
+  error: unknown,
+  cause: Cause.Cause<unknown>,
+  codec: TaskCodec | undefined,
+) {
+  if (error instanceof UnreadableState) {
+    const record: FailureRecord = { tag: "TerminalActorFailed", message: error.reason, retry: "terminal" }
+    return { _tag: "ActorFailed", record } satisfies Verdict
+  }
+  const tag = Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Failure"
+  const declared = codec === undefined ? undefined : yield* Effect.option(codec.encodeError(error))
+  const value = declared?._tag === "Some" ? { value: declared.value } : {}
+  const record = { tag, message: messageOf(error), cause: causeText(cause), ...value }
+  if (tag.startsWith("Retryable")) {
+    return { _tag: "Retry", record: { ...record, retry: "retryable" }, defect: false } satisfies Verdict
+  }
+  if ("value" in value || tag.startsWith("Terminal")) {
+    return { _tag: "Failed", record: { ...record, retry: "terminal" } } satisfies Verdict
+  }
+  // Neither declared nor one that says who retries: the handler's types do not allow it, so it is a defect.
+  return { _tag: "Retry", record: { ...record, retry: "retryable" }, defect: true } satisfies Verdict
+})
+
+/** What becomes of a message whose handler ended with `exit`. */
+export const verdict = (
+  exit: Exit.Exit<Processed, unknown>,
+  messageId: string,
+  interruption: Interruption | undefined,
+  codec: TaskCodec | undefined,
+): Effect.Effect<Verdict> => {
+  if (Exit.isSuccess(exit)) return Effect.succeed({ _tag: "Done", processed: exit.value })
+  // An interruption from outside is the reason, whatever the handler made of it.
+  if (interruption !== undefined) return Effect.succeed(interrupted(interruption, messageId))
+  const { cause } = exit
+  const error = Cause.findErrorOption(cause)
+  if (error._tag === "Some") return failedWith(error.value, cause, codec)
+  const tag = Cause.hasDies(cause) ? "Defect" : "Interrupted"
+  const record: FailureRecord = {
+    tag,
+    message: messageOf(Cause.squash(cause)),
+    retry: "retryable",
+    cause: causeText(cause),
+  }
+  return Effect.succeed({ _tag: "Retry", record, defect: tag === "Defect" })
+}

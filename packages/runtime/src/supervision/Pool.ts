@@ -1,0 +1,45 @@
+/**
+ * The boundary between a name and the actors behind it: a pool is a set of actors that can answer the same tasks. A
+ * message to a pool goes to one of them, and to another when that one fails.
+ */
+import type { Ref } from "../actor/Actor.ts"
+import { checkAddress } from "../actor/Actor.ts"
+import type { AnyTask } from "../actor/Task.ts"
+
+export interface PoolOptions<T extends AnyTask> {
+  /** The actors of the pool, at least one; `tier` 0 (default) is preferred, 1 a fallback, and so on. Started with the system. */
+  readonly targets: ReadonlyArray<Ref<T> | { readonly ref: Ref<T>; readonly tier: number }>
+  /**
+   * What going one tier down costs, in milliseconds of expected latency. Default 1,000. Raising it keeps messages at the
+   * preferred tier for longer when that is slow.
+   */
+  readonly tierPenaltyMs?: number
+}
+
+/** A pool as the runtime sees it. */
+export interface AnyPool {
+  readonly name: string
+  readonly tierPenaltyMs: number
+  readonly targets: ReadonlyArray<{ readonly ref: Ref<AnyTask>; readonly tier: number }>
+}
+
+export interface Pool<out T extends AnyTask> extends AnyPool {
+  /** Names the pool in `ask`, `tell` and `stream`. */
+  readonly ref: Ref<T>
+}
+
+/** Long enough that a preferred target's ordinary queue does not push a message to a worse model. */
+const TIER_PENALTY_MS = 1_000
+
+export const makePool = <T extends AnyTask>(name: string, options: PoolOptions<T>): Pool<T> => {
+  checkAddress({ type: name, id: "x" })
+  const targets = options.targets.map((target) => ("ref" in target ? target : { ref: target, tier: 0 }))
+  const first = targets[0]
+  if (first === undefined) throw new Error(`The pool ${name} has no targets; give it at least one.`)
+  return {
+    name,
+    tierPenaltyMs: options.tierPenaltyMs ?? TIER_PENALTY_MS,
+    targets,
+    ref: { kind: "pool", type: name, id: "", tasks: first.ref.tasks },
+  }
+}
