@@ -44,13 +44,12 @@ const makeViews = (database: Database): void => {
 }
 
 /**
- * Applies what the file has not seen.
+ * Applies what the file has not seen; `assertOurs` must have let it through.
  *
- * @throws TerminalStoreFailure `newer` or `other`; an error of SQLite where a step fails, the file left at the version before
+ * @throws an error of SQLite where a step fails, the file left at the version before
  */
-export const migrate = (database: Database, file: string, migrations: ReadonlyArray<Migration> = MIGRATIONS): void => {
+export const migrate = (database: Database, migrations: ReadonlyArray<Migration> = MIGRATIONS): void => {
   const latest = latestVersion(migrations)
-  assertOurs(database, file, latest)
   for (const { version, sql } of migrations) {
     if (version <= readVersion(database)) continue
     database

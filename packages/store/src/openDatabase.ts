@@ -7,7 +7,7 @@ import { resolve } from "node:path"
 import { TerminalStoreFailure } from "@pontoon/runtime"
 import Database from "better-sqlite3"
 import { createPrivateFile } from "./createPrivateFile.ts"
-import { migrate, readVersion } from "./migrate.ts"
+import { assertOurs, latestVersion, migrate, readVersion } from "./migrate.ts"
 import { MIGRATIONS, type Migration } from "./migrations/migrations.ts"
 import { ownDatabase } from "./ownDatabase.ts"
 import { toOpenFailure } from "./sqliteFailure.ts"
@@ -74,8 +74,10 @@ export const openDatabase = (path: string, migrations: ReadonlyArray<Migration> 
       createPrivateFile(file)
       // No waiting inside SQLite: it would stop the event loop. The writer waits between turns instead.
       database = new Database(file, { timeout: 0 })
+      // Before anything is set: WAL mode is a change to the file, and it may be somebody else's.
+      assertOurs(database, file, latestVersion(migrations))
       setDurability(database)
-      migrate(database, file, migrations)
+      migrate(database, migrations)
       // A write that changes nothing, so that what is asserted is what the next write will do.
       database.pragma(`user_version = ${readVersion(database)}`)
       assertDurability(database, file)

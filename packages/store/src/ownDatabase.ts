@@ -44,6 +44,13 @@ const locked = (file: string, pid: number | undefined, cause: unknown): Terminal
   })
 }
 
+const damaged = (file: string, cause: unknown): TerminalStoreFailure =>
+  new TerminalStoreFailure({
+    reason: "corrupt",
+    message: `${ownerFile(file)} is damaged; it holds no messages, so delete it, once no process uses ${file}.`,
+    cause,
+  })
+
 /**
  * Becomes the owner of `file`.
  *
@@ -66,7 +73,10 @@ export const ownDatabase = (file: string): Ownership => {
     const isBusy = primaryCode(error) === "SQLITE_BUSY"
     const pid = isBusy ? readPid(database) : undefined
     database.close()
-    throw isBusy ? locked(file, pid, error) : error
+    if (isBusy) throw locked(file, pid, error)
+    throw primaryCode(error) === "SQLITE_NOTADB" || primaryCode(error) === "SQLITE_CORRUPT"
+      ? damaged(file, error)
+      : error
   }
   return { release: () => database.close() }
 }
