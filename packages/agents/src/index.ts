@@ -1,4 +1,9 @@
 /** @pontoon/agents: models behind ports, and the ONNX engine that runs them. */
+export * as ClassifierActor from "./actors/ClassifierActor.ts"
+export * as ConversationActor from "./actors/ConversationActor.ts"
+export * as EmbeddingActor from "./actors/EmbeddingActor.ts"
+export * as ModelActor from "./actors/ModelActor.ts"
+export { Resumed } from "./actors/planResume.ts"
 export * from "./EncoderTarget.ts"
 export {
   type DecoderHandle,

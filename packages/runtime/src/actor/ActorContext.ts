@@ -120,7 +120,9 @@ export interface ActorSelf {
   readonly address: Address
   /** Reports that it died: it is restarted after its backoff, and what it was running is retried. */
   readonly crash: (reason: string) => Effect.Effect<void>
-  /** Reports that it works, but worse. */
+  /** Says in the lifecycle what was started, such as the device that a model runs on. */
+  readonly describe: (what: string) => Effect.Effect<void>
+  /** Reports that it works, but worse; while it starts, it becomes `degraded` as soon as it is `ready`. */
   readonly degraded: (reason: string) => Effect.Effect<void>
   readonly recovered: (reason: string) => Effect.Effect<void>
 }

@@ -27,6 +27,12 @@ const ESCALATION_WINDOW_MS = 60_000
 /** Reasons are for reading in a table; the whole cause is in the log output. */
 const REASON_LENGTH_MAX = 500
 
+/** What an actor says of itself while it starts. */
+interface Said {
+  what?: string
+  degraded?: string
+}
+
 export interface Supervisor extends Supervision {
   /** Drains an actor, then stops it. */
   readonly stop: (cell: Cell, reason: string) => void
@@ -70,7 +76,7 @@ export const makeSupervisor = (system: System, life: Life, giveUpSystem: (reason
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   }
 
-  const selfOf = (cell: Cell, scope: Scope.Closeable): ActorSelf => {
+  const selfOf = (cell: Cell, scope: Scope.Closeable, said: Said): ActorSelf => {
     // What an earlier incarnation still says is not about this one.
     const ifCurrent = (then: () => void) =>
       Effect.sync(() => {
@@ -79,7 +85,15 @@ export const makeSupervisor = (system: System, life: Life, giveUpSystem: (reason
     return {
       address: cell.address,
       crash: (reason) => ifCurrent(() => crashed(cell, reason)),
-      degraded: (reason) => ifCurrent(() => void step(cell, { type: "DEGRADED" }, reason)),
+      describe: (what) =>
+        Effect.sync(() => {
+          said.what = what
+        }),
+      degraded: (reason) =>
+        ifCurrent(() => {
+          if (cell.lifecycle.state === "starting") said.degraded = reason
+          else step(cell, { type: "DEGRADED" }, reason)
+        }),
       recovered: (reason) => ifCurrent(() => void step(cell, { type: "RECOVERED" }, reason)),
     }
   }
@@ -92,16 +106,19 @@ export const makeSupervisor = (system: System, life: Life, giveUpSystem: (reason
       return life.pump(cell)
     }
     const scope = yield* Scope.make()
+    const said: Said = {}
     cell.scope = scope
     const row = yield* system.store.actor(cell.address).pipe(Effect.orElseSucceed(() => undefined))
     if (row !== undefined) cell.restarts = Math.max(cell.restarts, row.restarts)
     const exit = yield* Effect.exit(
-      Effect.provideContext(Scope.provide(begin(selfOf(cell, scope)), scope), system.services),
+      Effect.provideContext(Scope.provide(begin(selfOf(cell, scope, said)), scope), system.services),
     )
     if (cell.scope !== scope) return yield* Scope.close(scope, Exit.void)
     if (Exit.isSuccess(exit)) {
       cell.resource = exit.value
-      step(cell, { type: "STARTED" }, cell.restarts === 0 ? "started" : `restart ${cell.restarts}`)
+      const what = said.what === undefined ? "" : `: ${said.what}`
+      step(cell, { type: "STARTED" }, `${cell.restarts === 0 ? "started" : `restart ${cell.restarts}`}${what}`)
+      if (said.degraded !== undefined) step(cell, { type: "DEGRADED" }, said.degraded)
       return life.pump(cell)
     }
     const error = Cause.squash(exit.cause)

@@ -1,0 +1,81 @@
+/**
+ * The boundary between a mailbox and a model that reads: an actor that wraps one classifier.
+ */
+import { Effect, Schema } from "effect"
+import { Actor, type RetryPolicy, type Supervision } from "@pontoon/runtime"
+import { Rpc } from "effect/rpc"
+import type { EncoderTarget } from "../EncoderTarget.ts"
+import { type EncoderHandle, type EncoderOptions, Engine } from "../inference/Engine.ts"
+import { holdModel } from "./ModelActor.ts"
+
+/** What a classifier finds in a text. */
+export const Found = Schema.Struct({
+  label: Schema.String,
+  /** Probability of `label`, 0 to 1. */
+  confidence: Schema.Number,
+  /** The most probable labels, at most `topMax` of them. */
+  top: Schema.Array(Schema.Struct({ label: Schema.String, score: Schema.Number })),
+  /** Tokens cut from the end because the text is longer than the model reads. */
+  cutTokens: Schema.Number,
+})
+export type Found = typeof Found.Type
+
+export const Classify = Rpc.make("Classify", { payload: { text: Schema.NonEmptyString }, success: Found })
+
+export interface EncoderActorOptions extends EncoderOptions {
+  /** Messages run at once; concurrent ones share a step. Default 8. */
+  readonly slots?: number
+  readonly supervision?: Partial<Supervision>
+  readonly retry?: Partial<RetryPolicy>
+  /** Called each time that the model's process is up. */
+  readonly onStarted?: (id: string, handle: EncoderHandle) => Effect.Effect<void>
+}
+
+export interface ClassifierOptions extends EncoderActorOptions {
+  /** Labels named in a reply. Default 5: more of 77 are noise in the log. */
+  readonly topMax?: number
+}
+
+/** One step's batch of the engine. */
+const SLOTS = 8
+const TOP_MAX = 5
+
+/** The terms that every actor over an encoder shares. */
+export const encoderTerms = (name: string, options: EncoderActorOptions) => {
+  const { onStarted, retry, slots = SLOTS, supervision, ...engine } = options
+  return {
+    concurrency: slots,
+    ...(supervision === undefined ? {} : { supervision }),
+    ...(retry === undefined ? {} : { retry }),
+    start: (self: Parameters<typeof holdModel>[0]) =>
+      holdModel(
+        self,
+        Effect.gen(function* () {
+          const { id } = self.address
+          const handle = yield* Engine.encoder({ ...engine, name: engine.name ?? `${name}/${id}` })
+          if (onStarted !== undefined) yield* onStarted(id, handle)
+          return { target: handle.target }
+        }),
+      ),
+  }
+}
+
+export interface HeldEncoder {
+  readonly target: EncoderTarget["Service"]
+}
+
+/** A kind of classifier over a model folder; each id is a replica with a process of its own. */
+export const make = (name: string, options: ClassifierOptions) => {
+  const { topMax = TOP_MAX, ...rest } = options
+  return Actor.make<typeof Classify, typeof Schema.Null, HeldEncoder, never>(name, {
+    ...encoderTerms(name, rest),
+    protocol: [Classify],
+    handlers: {
+      Classify: ({ text }, actor) =>
+        Effect.map(actor.resource.target.classify([text]), ([found]) => {
+          const { confidence, cutTokens, label, scores } = found!
+          return { label, confidence, cutTokens, top: scores.slice(0, topMax) }
+        }),
+    },
+  })
+}

@@ -1,0 +1,124 @@
+/**
+ * The boundary between a customer and the models: an actor that is one conversation. It holds the history, runs its
+ * messages one at a time, and asks a model, or a pool of them, for each answer; so a reroute never loses a conversation.
+ */
+import { Effect, Schema, Stream } from "effect"
+import { Actor, Task } from "@pontoon/runtime"
+import { ChatMessage, type Sampling, TerminalPromptTooLong } from "../ModelTarget.ts"
+import { Cut, FinishReason, type Generate, Usage } from "./ModelActor.ts"
+import { Resumed } from "./planResume.ts"
+
+/** The answer to one turn. */
+export const Answer = Schema.Struct({
+  text: Schema.String,
+  /** The model that finished it. */
+  model: Schema.String,
+  reason: FinishReason,
+  usage: Usage,
+  /** Present where the history was cut to fit the model's context. */
+  cut: Schema.optionalKey(Cut),
+  resumed: Schema.Array(Resumed),
+})
+export type Answer = typeof Answer.Type
+
+/** A part of an answer; `resumed` marks the place where another model took over (see `Resumed`), with an empty text. */
+export const AnswerChunk = Schema.Struct({ text: Schema.String, resumed: Schema.optionalKey(Resumed) })
+export type AnswerChunk = typeof AnswerChunk.Type
+
+export const Say = Task.stream("Say", {
+  payload: { text: Schema.NonEmptyString },
+  chunk: AnswerChunk,
+  whole: Answer,
+  error: TerminalPromptTooLong,
+})
+
+export const History = Schema.Struct({ turns: Schema.Array(ChatMessage) })
+
+export interface ConversationOptions {
+  /** The model actor, or the pool, that answers. */
+  readonly model: Actor.Ref<typeof Generate>
+  /** Said to the model before every conversation. Default none. */
+  readonly system?: string
+  readonly sampling?: Sampling
+  /**
+   * Turns kept as history, the latest. Default 64. Raising it lets conversations remember longer, and their state and
+   * prompts grow.
+   */
+  readonly turnsMax?: number
+  /**
+   * What to do when the history does not fit the model's context: `drop-oldest` (default) drops whole turns from the
+   * oldest on and says so in `cut`; `refuse` fails with `TerminalPromptTooLong`.
+   */
+  readonly overflow?: "refuse" | "drop-oldest"
+}
+
+/** Far more than the context of a small model holds, and a state of some tens of kilobytes at most. */
+const TURNS_MAX = 64
+
+interface Folded {
+  readonly text: string
+  readonly model: string
+  readonly resumed: ReadonlyArray<Resumed>
+  readonly ending: Pick<Answer, "reason" | "usage" | "cut"> | undefined
+}
+
+const NOTHING: Folded = { text: "", model: "", resumed: [], ending: undefined }
+
+/** How the answer grows by one chunk of the model's, and what of it the customer gets to see. */
+const fold = (answer: Folded, chunk: (typeof Generate)["successSchema"]["success"]["Type"]): [Folded, AnswerChunk | undefined] => {
+  switch (chunk._tag) {
+    case "Tokens":
+      return [{ ...answer, text: answer.text + chunk.text }, chunk.text === "" ? undefined : { text: chunk.text }]
+    case "Began": {
+      const { model, resumed } = chunk
+      if (resumed === undefined) return [{ ...answer, model }, undefined]
+      const text = resumed.mode === "restart" ? "" : answer.text
+      return [{ ...answer, text, model, resumed: [...answer.resumed, resumed] }, { text: "", resumed }]
+    }
+    case "Finished": {
+      const { _tag, ...ending } = chunk
+      return [{ ...answer, ending }, undefined]
+    }
+  }
+}
+
+/**
+ * A kind of conversation; each id is one.
+ *
+ * ```ts
+ * const chat = ConversationActor.make("chat", { model: pool.ref, system: "You are a barista." })
+ * const answer = system.ask(chat.ref("customer-42"), "Say", { text: "A latte, please." })
+ * ```
+ */
+export const make = (name: string, options: ConversationOptions) => {
+  const { model, overflow = "drop-oldest", sampling = {}, system, turnsMax = TURNS_MAX } = options
+  const preamble: ReadonlyArray<ChatMessage> = system === undefined ? [] : [{ role: "system", content: system }]
+  return Actor.make(name, {
+    protocol: [Say],
+    state: History,
+    initialState: { turns: [] },
+    handlers: {
+      Say: ({ text }, actor) =>
+        Effect.gen(function* () {
+          const asked = [...actor.state.turns, { role: "user", content: text } as const]
+          const cacheKey = `${actor.self.type}/${actor.self.id}`
+          const payload = { prompt: [...preamble, ...asked], sampling, overflow, cacheKey }
+          const answer = yield* actor.stream(model, "Generate", payload).pipe(
+            Stream.runFoldEffect(
+              () => NOTHING,
+              (soFar, chunk) => {
+                const [next, shown] = fold(soFar, chunk)
+                return shown === undefined ? Effect.succeed(next) : Effect.as(actor.emit(shown), next)
+              },
+            ),
+          )
+          if (answer.ending === undefined) {
+            return yield* Effect.fail({ _tag: "RetryableCutStream", message: "The answer ended without saying why." } as const)
+          }
+          const turns = [...asked, { role: "assistant", content: answer.text } as const]
+          actor.setState({ turns: turns.slice(-turnsMax) })
+          return { text: answer.text, model: answer.model, resumed: answer.resumed, ...answer.ending }
+        }),
+    },
+  })
+}

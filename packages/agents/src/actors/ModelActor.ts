@@ -1,0 +1,216 @@
+/**
+ * The boundary between a mailbox and a model: an actor that wraps one model and answers prompts with a stream of tokens.
+ *
+ * It holds no conversation. Its chunks hold token ids, so that when it dies in mid-answer, another target of its pool
+ * goes on after the last durable token: byte for byte where the weights are the same, marked by a `Began` chunk where
+ * they are not.
+ */
+import { Effect, Schema, type Scope, Stream } from "effect"
+import { Actor, type ActorSelf, type RetryPolicy, type Supervision, Task } from "@pontoon/runtime"
+import { type DecoderHandle, type DecoderOptions, Engine } from "../inference/Engine.ts"
+import {
+  ChatMessage,
+  type GenerateRequest,
+  type ModelTarget,
+  type RetryableModelCrash,
+  Sampling,
+  type TargetDescription,
+  type TerminalModelFailure,
+  TerminalPromptTooLong,
+} from "../ModelTarget.ts"
+import { planResume, Resumed } from "./planResume.ts"
+
+export const Usage = Schema.Struct({
+  promptTokens: Schema.Number,
+  completionTokens: Schema.Number,
+  cachedTokens: Schema.Number,
+})
+
+/** How a prompt was cut to fit, where it was. */
+export const Cut = Schema.Struct({
+  rule: Schema.Literals(["refuse", "drop-oldest"]),
+  droppedTurns: Schema.Number,
+  droppedTokens: Schema.Number,
+})
+
+export const FinishReason = Schema.Literals(["end", "stop", "length"])
+
+/** A part of an answer as it is written. */
+export const GenerateChunk = Schema.Union([
+  /** A model begins, or goes on where another left off (`resumed`). */
+  Schema.TaggedStruct("Began", {
+    model: Schema.String,
+    weightsHash: Schema.optionalKey(Schema.String),
+    tokenizerHash: Schema.optionalKey(Schema.String),
+    resumed: Schema.optionalKey(Resumed),
+  }),
+  Schema.TaggedStruct("Tokens", { tokenIds: Schema.Array(Schema.Number), text: Schema.String }),
+  Schema.TaggedStruct("Finished", { reason: FinishReason, usage: Usage, cut: Schema.optionalKey(Cut) }),
+])
+export type GenerateChunk = typeof GenerateChunk.Type
+
+/** The whole answer. */
+export const Generation = Schema.Struct({
+  text: Schema.String,
+  tokenIds: Schema.Array(Schema.Number),
+  /** The model that finished it. */
+  model: Schema.String,
+  reason: FinishReason,
+  usage: Usage,
+  cut: Schema.optionalKey(Cut),
+  /** Every time that another model, or the same one restarted, went on with it. */
+  resumed: Schema.Array(Resumed),
+})
+export type Generation = typeof Generation.Type
+
+/** The task of every model actor, and so of every pool of them. */
+export const Generate = Task.stream("Generate", {
+  payload: {
+    prompt: Schema.Array(ChatMessage).check(Schema.isMinLength(1)),
+    sampling: Schema.optionalKey(Sampling),
+    /** What to do with a prompt that does not fit. Default `refuse`. */
+    overflow: Schema.optionalKey(Schema.Literals(["refuse", "drop-oldest"])),
+    /** Shared by the requests of one conversation, so that a cache of its prefix can be kept. */
+    cacheKey: Schema.optionalKey(Schema.String),
+  },
+  chunk: GenerateChunk,
+  whole: Generation,
+  error: TerminalPromptTooLong,
+})
+
+/** A model that an actor holds while it lives. */
+export interface HeldModel {
+  readonly target: ModelTarget["Service"]
+}
+
+export interface ModelActorTerms {
+  /** Answers made at once. Default 4. */
+  readonly slots?: number
+  readonly supervision?: Partial<Supervision>
+  readonly retry?: Partial<RetryPolicy>
+}
+
+export interface ModelActorOptions extends ModelActorTerms, Omit<DecoderOptions, "slots"> {
+  /** Called each time that a model's process is up. */
+  readonly onStarted?: (id: string, handle: DecoderHandle) => Effect.Effect<void>
+}
+
+/** Says what a target is, in the lifecycle; a fallback device is a degraded start. */
+const introduce = (self: ActorSelf, { describe }: { readonly describe: TargetDescription }) =>
+  Effect.gen(function* () {
+    yield* self.describe(`${describe.name} on ${describe.provider}`)
+    const tried = describe.tried.map(({ provider, reason }) => `${provider} was tried first: ${reason}`)
+    if (tried.length > 0) yield* self.degraded(`${describe.name} runs on ${describe.provider}; ${tried.join("; ")}`)
+  })
+
+/** Holds a model for an actor, and has the actor crash with it. */
+export const holdModel = Effect.fnUntraced(function* <
+  M extends {
+    readonly target: {
+      readonly describe: TargetDescription
+      readonly died: Effect.Effect<never, RetryableModelCrash>
+    }
+  },
+  E,
+  R,
+>(self: ActorSelf, acquire: Effect.Effect<M, E, R>) {
+  const held = yield* acquire
+  yield* introduce(self, held.target)
+  yield* Effect.forkScoped(Effect.catch(held.target.died, (crash) => self.crash(crash.message)))
+  return held
+})
+
+type GenerateContext = Parameters<Actor.Handlers<typeof Generate, null, HeldModel, never>["Generate"]>[1]
+type GeneratePayload = Parameters<Actor.Handlers<typeof Generate, null, HeldModel, never>["Generate"]>[0]
+
+const requestOf = (payload: GeneratePayload, resumeTokenIds: ReadonlyArray<number>, deadlineAtMs: number | null) => {
+  const { cacheKey, overflow, prompt, sampling = {} } = payload
+  const request: GenerateRequest = {
+    prompt,
+    sampling,
+    resumeTokenIds,
+    ...(overflow === undefined ? {} : { overflow }),
+    ...(cacheKey === undefined ? {} : { cacheKey }),
+    ...(deadlineAtMs === null ? {} : { deadlineAtMs }),
+  }
+  return request
+}
+
+const generate = Effect.fnUntraced(function* (payload: GeneratePayload, actor: GenerateContext) {
+  const { describe, generate } = actor.resource.target
+  const plan = planResume(yield* actor.resume, describe)
+  // An earlier attempt said its last word and died before the seal.
+  if (plan.finished !== undefined) return plan.finished
+  const { name, weightsHash, tokenizerHash } = describe
+  yield* actor.emit({
+    _tag: "Began",
+    model: name,
+    ...(weightsHash === undefined ? {} : { weightsHash }),
+    ...(tokenizerHash === undefined ? {} : { tokenizerHash }),
+    ...(plan.resumed === undefined ? {} : { resumed: plan.resumed }),
+  })
+  const tokenIds = [...plan.tokenIds]
+  let text = plan.text
+  const request = requestOf(payload, plan.tokenIds, actor.message.deadlineAtMs)
+  const whole = yield* generate(request).pipe(
+    Stream.runFoldEffect(
+      (): Generation | undefined => undefined,
+      (_, event) => {
+        if (event._tag === "Tokens") {
+          tokenIds.push(...event.tokenIds)
+          text += event.text
+          return Effect.as(actor.emit(event), undefined)
+        }
+        const { cut, reason, usage } = event
+        const ending = { reason, usage, ...(cut === undefined ? {} : { cut }) }
+        const resumed = plan.resumed === undefined ? plan.earlier : [...plan.earlier, plan.resumed]
+        const generation: Generation = { text, tokenIds, model: name, resumed, ...ending }
+        return Effect.as(actor.emit({ _tag: "Finished", ...ending }), generation)
+      },
+    ),
+  )
+  // An end without a finish reason is a failure, however clean it looks.
+  return whole ?? (yield* Effect.fail({ _tag: "RetryableCutStream", message: `${name} ended without saying why.` } as const))
+})
+
+/** An actor over any `ModelTarget`; each id is a replica that `acquire` makes. */
+export const fromTarget = <R = never>(
+  name: string,
+  acquire: (
+    id: string,
+  ) => Effect.Effect<ModelTarget["Service"], TerminalModelFailure | RetryableModelCrash, R | Scope.Scope>,
+  terms: ModelActorTerms = {},
+) =>
+  Actor.make<typeof Generate, typeof Schema.Null, HeldModel, R>(name, {
+    protocol: [Generate],
+    concurrency: terms.slots ?? SLOTS,
+    ...(terms.supervision === undefined ? {} : { supervision: terms.supervision }),
+    ...(terms.retry === undefined ? {} : { retry: terms.retry }),
+    start: (self) => holdModel(self, Effect.map(acquire(self.address.id), (target) => ({ target }))),
+    handlers: { Generate: generate },
+  })
+
+/** The engine's own default: more share the same speed, and need a cache each. */
+const SLOTS = 4
+
+/**
+ * An actor over a model folder; each id is a replica with a process of its own.
+ *
+ * ```ts
+ * const barista = ModelActor.make("barista", { folder: "models/barista" })
+ * const pool = makePool("counter", { targets: [barista.ref("a"), barista.ref("b")] })
+ * ```
+ */
+export const make = (name: string, options: ModelActorOptions) => {
+  const { onStarted, retry, slots = SLOTS, supervision, ...engine } = options
+  return fromTarget(
+    name,
+    (id) =>
+      Effect.gen(function* () {
+        const handle = yield* Engine.decoder({ ...engine, slots, name: engine.name ?? `${name}/${id}` })
+        if (onStarted !== undefined) yield* onStarted(id, handle)
+        return handle.target
+      }),
+    { slots, ...(supervision === undefined ? {} : { supervision }), ...(retry === undefined ? {} : { retry }) },
+  )
+}

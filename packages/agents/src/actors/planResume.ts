@@ -1,0 +1,78 @@
+/**
+ * The boundary between a broken answer and the next target: what can be kept of the tokens that readers already have.
+ * Pure.
+ */
+import { Schema } from "effect"
+import type { TargetDescription } from "../ModelTarget.ts"
+import type { GenerateChunk, Generation } from "./ModelActor.ts"
+
+/**
+ * How an answer was taken up. `exact`: same weights, so the whole text equals the undisturbed one. `prefix`: another
+ * model with the same tokenizer goes on after the tokens. `restart`: nothing could be kept; readers discard what they
+ * have.
+ */
+export const Resumed = Schema.Struct({
+  from: Schema.String,
+  to: Schema.String,
+  atToken: Schema.Number,
+  mode: Schema.Literals(["exact", "prefix", "restart"]),
+})
+export type Resumed = typeof Resumed.Type
+
+export interface ResumePlan {
+  /** Tokens to go on after, and their text as far as readers have it. */
+  readonly tokenIds: ReadonlyArray<number>
+  readonly text: string
+  /** Present where an earlier attempt had begun. */
+  readonly resumed: Resumed | undefined
+  /** The takeovers before this one. */
+  readonly earlier: ReadonlyArray<Resumed>
+  /** Present where the earlier attempts had already finished. */
+  readonly finished: Generation | undefined
+}
+
+interface Read {
+  began: Extract<GenerateChunk, { readonly _tag: "Began" }> | undefined
+  tokenIds: Array<number>
+  text: string
+  earlier: Array<Resumed>
+}
+
+/** Reads what earlier attempts left, and decides what this target can keep of it. */
+export const planResume = (chunks: ReadonlyArray<GenerateChunk>, target: TargetDescription): ResumePlan => {
+  const read: Read = { began: undefined, tokenIds: [], text: "", earlier: [] }
+  for (const chunk of chunks) {
+    if (chunk._tag === "Began") {
+      if (chunk.resumed !== undefined) read.earlier.push(chunk.resumed)
+      if (chunk.resumed?.mode === "restart") {
+        read.tokenIds = []
+        read.text = ""
+      }
+      read.began = chunk
+    } else if (chunk._tag === "Tokens") {
+      read.tokenIds.push(...chunk.tokenIds)
+      read.text += chunk.text
+    } else {
+      const { _tag, ...ending } = chunk
+      const { text, tokenIds, earlier } = read
+      const finished = { text, tokenIds, model: read.began?.model ?? target.name, resumed: earlier, ...ending }
+      return { tokenIds, text, resumed: undefined, earlier, finished }
+    }
+  }
+  const { began, tokenIds, text, earlier } = read
+  if (began === undefined) return { tokenIds: [], text: "", resumed: undefined, earlier, finished: undefined }
+  const mode = modeOf(began, target)
+  const resumed: Resumed = { from: began.model, to: target.name, atToken: tokenIds.length, mode }
+  const kept = mode === "restart" ? { tokenIds: [], text: "" } : { tokenIds, text }
+  return { ...kept, resumed, earlier, finished: undefined }
+}
+
+const modeOf = (
+  began: { readonly weightsHash?: string; readonly tokenizerHash?: string },
+  target: TargetDescription,
+): Resumed["mode"] => {
+  const same = (a: string | undefined, b: string | undefined) => a !== undefined && a === b
+  if (!target.capabilities.resume || !target.capabilities.tokenIds) return "restart"
+  if (same(began.weightsHash, target.weightsHash) && same(began.tokenizerHash, target.tokenizerHash)) return "exact"
+  return same(began.tokenizerHash, target.tokenizerHash) ? "prefix" : "restart"
+}
