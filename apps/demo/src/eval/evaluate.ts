@@ -29,16 +29,18 @@ export interface RowVerdict {
   readonly label: string
 }
 
-/**
- * Sends rows through durable actors and gives each one's label, in any order, each once. Under a key that the log
- * already knows it gives the recorded answer, so that a killed evaluation goes on where it was.
- */
-export type ClassifyRows<E, R> = (request: {
+export interface ClassifyRequest {
   readonly task: EvaluationTaskName
   readonly rows: ReadonlyArray<EvaluationRow>
   /** The message log; `undefined`: one that is thrown away. */
   readonly db: string | undefined
-}) => Stream.Stream<RowVerdict, E, R>
+}
+
+/**
+ * Sends rows through durable actors and gives each one's label, in any order, each once. Under a key that the log
+ * already knows it gives the recorded answer, so that a killed evaluation goes on where it was.
+ */
+export type ClassifyRows<E, R> = (request: ClassifyRequest) => Stream.Stream<RowVerdict, E, R>
 
 const PREFIX_LENGTH = 16
 
