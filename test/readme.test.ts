@@ -58,7 +58,7 @@ describe("the README", () => {
     expect(example.code.length).toBeLessThanOrEqual(15)
     expect(example.endLine).toBeLessThanOrEqual(60)
     const head = lines.slice(0, example.endLine).join("\n")
-    expect(head).toMatch(/^\|.*\|\n\|[-:|]+\|\n/m)
+    expect(head).toMatch(/^\|.*\|\n\|[-:| ]+\|\n/m)
     expect(head).toContain("npm install @pontoon/runtime")
   })
   it("3. holds only examples that parse", () => {

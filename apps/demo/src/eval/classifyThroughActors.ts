@@ -1,12 +1,17 @@
 /** The boundary between an evaluation's rows and the durable actors that they are sent through. */
 import { fileURLToPath } from "node:url"
+import { ClassifierActor } from "@pontoon/agents"
 import { ActorSystem } from "@pontoon/runtime"
 import { SqliteStore } from "@pontoon/store"
 import { Context, Effect, FileSystem, Layer, Stream } from "effect"
-import { makeClassifier } from "./Classifier.ts"
 import type { EvaluationTaskName } from "./EvaluationTask.ts"
 import type { ClassifyRequest, EvaluationRow, RowVerdict } from "./evaluate.ts"
 
+/**
+ * Texts that are classified at once: four of the engine's batches, so that one is always ready while another runs, and
+ * well below the queue (64) past which the engine refuses.
+ */
+const SLOTS = 32
 /**
  * Asks that wait for their answers at once. Twice what the model actor runs, so that its next messages are on disk when
  * it is free; far below what its mailbox holds.
@@ -35,7 +40,7 @@ const temporaryLog = Effect.gen(function* () {
 
 const openSystem = Effect.fnUntraced(function* (task: EvaluationTaskName, db: string | undefined) {
   const file = db ?? (yield* temporaryLog)
-  const classifier = makeClassifier(task, { folder: modelFolder(task) })
+  const classifier = ClassifierActor.make(task, { folder: modelFolder(task), slots: SLOTS })
   const layer = ActorSystem.layer({ actors: [classifier] }).pipe(Layer.provide(SqliteStore.layer(file)))
   return { classifier, system: Context.get(yield* Layer.build(layer), ActorSystem) }
 })
