@@ -1,8 +1,9 @@
 /**
  * The boundary between a mailbox and a model that reads: an actor that wraps one classifier.
  */
-import { Effect, Schema } from "effect"
+
 import { Actor, type RetryPolicy, type Supervision } from "@pontoon/runtime"
+import { Effect, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import type { EncoderTarget } from "../EncoderTarget.ts"
 import { type EncoderHandle, type EncoderOptions, Engine } from "../inference/Engine.ts"

@@ -2,8 +2,9 @@
  * The boundary between a customer and the models: an actor that is one conversation. It holds the history, runs its
  * messages one at a time, and asks a model, or a pool of them, for each answer; so a reroute never loses a conversation.
  */
-import { Effect, Schema, Stream } from "effect"
+
 import { Actor, Task } from "@pontoon/runtime"
+import { Effect, Schema, Stream } from "effect"
 import { ChatMessage, type Sampling, TerminalPromptTooLong } from "../ModelTarget.ts"
 import { Cut, FinishReason, type Generate, Usage } from "./ModelActor.ts"
 import { Resumed } from "./planResume.ts"
@@ -21,8 +22,15 @@ export const Answer = Schema.Struct({
 })
 export type Answer = typeof Answer.Type
 
-/** A part of an answer; `resumed` marks the place where another model took over (see `Resumed`), with an empty text. */
-export const AnswerChunk = Schema.Struct({ text: Schema.String, resumed: Schema.optionalKey(Resumed) })
+/**
+ * A part of an answer. Where a model begins, the text is empty and `model` names it; where it goes on with what another
+ * had begun, `resumed` says how.
+ */
+export const AnswerChunk = Schema.Struct({
+  text: Schema.String,
+  model: Schema.optionalKey(Schema.String),
+  resumed: Schema.optionalKey(Resumed),
+})
 export type AnswerChunk = typeof AnswerChunk.Type
 
 export const Say = Task.stream("Say", {
@@ -65,15 +73,25 @@ interface Folded {
 const NOTHING: Folded = { text: "", model: "", resumed: [], ending: undefined }
 
 /** How the answer grows by one chunk of the model's, and what of it the customer gets to see. */
-const fold = (answer: Folded, chunk: (typeof Generate)["successSchema"]["success"]["Type"]): [Folded, AnswerChunk | undefined] => {
+const fold = (
+  answer: Folded,
+  chunk: (typeof Generate)["successSchema"]["success"]["Type"],
+): [Folded, AnswerChunk | undefined] => {
   switch (chunk._tag) {
     case "Tokens":
       return [{ ...answer, text: answer.text + chunk.text }, chunk.text === "" ? undefined : { text: chunk.text }]
     case "Began": {
       const { model, resumed } = chunk
-      if (resumed === undefined) return [{ ...answer, model }, undefined]
+      if (resumed === undefined)
+        return [
+          { ...answer, model },
+          { text: "", model },
+        ]
       const text = resumed.mode === "restart" ? "" : answer.text
-      return [{ ...answer, text, model, resumed: [...answer.resumed, resumed] }, { text: "", resumed }]
+      return [
+        { ...answer, text, model, resumed: [...answer.resumed, resumed] },
+        { text: "", model, resumed },
+      ]
     }
     case "Finished": {
       const { _tag, ...ending } = chunk
@@ -113,7 +131,10 @@ export const make = (name: string, options: ConversationOptions) => {
             ),
           )
           if (answer.ending === undefined) {
-            return yield* Effect.fail({ _tag: "RetryableCutStream", message: "The answer ended without saying why." } as const)
+            return yield* Effect.fail({
+              _tag: "RetryableCutStream",
+              message: "The answer ended without saying why.",
+            } as const)
           }
           const turns = [...asked, { role: "assistant", content: answer.text } as const]
           actor.setState({ turns: turns.slice(-turnsMax) })

@@ -1,8 +1,9 @@
 /**
  * The boundary between a mailbox and a model that measures: an actor that wraps one sentence embedder.
  */
-import { Effect, Schema } from "effect"
+
 import { Actor } from "@pontoon/runtime"
+import { Effect, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { type EncoderActorOptions, encoderTerms, type HeldEncoder } from "./ClassifierActor.ts"
 

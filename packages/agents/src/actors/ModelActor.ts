@@ -5,8 +5,9 @@
  * goes on after the last durable token: byte for byte where the weights are the same, marked by a `Began` chunk where
  * they are not.
  */
-import { Effect, Schema, type Scope, Stream } from "effect"
+
 import { Actor, type ActorSelf, type RetryPolicy, type Supervision, Task } from "@pontoon/runtime"
+import { Effect, Schema, type Scope, Stream } from "effect"
 import { type DecoderHandle, type DecoderOptions, Engine } from "../inference/Engine.ts"
 import {
   ChatMessage,
@@ -170,7 +171,9 @@ const generate = Effect.fnUntraced(function* (payload: GeneratePayload, actor: G
     ),
   )
   // An end without a finish reason is a failure, however clean it looks.
-  return whole ?? (yield* Effect.fail({ _tag: "RetryableCutStream", message: `${name} ended without saying why.` } as const))
+  return (
+    whole ?? (yield* Effect.fail({ _tag: "RetryableCutStream", message: `${name} ended without saying why.` } as const))
+  )
 })
 
 /** An actor over any `ModelTarget`; each id is a replica that `acquire` makes. */
@@ -186,7 +189,11 @@ export const fromTarget = <R = never>(
     concurrency: terms.slots ?? SLOTS,
     ...(terms.supervision === undefined ? {} : { supervision: terms.supervision }),
     ...(terms.retry === undefined ? {} : { retry: terms.retry }),
-    start: (self) => holdModel(self, Effect.map(acquire(self.address.id), (target) => ({ target }))),
+    start: (self) =>
+      holdModel(
+        self,
+        Effect.map(acquire(self.address.id), (target) => ({ target })),
+      ),
     handlers: { Generate: generate },
   })
 

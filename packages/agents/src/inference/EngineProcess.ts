@@ -4,7 +4,7 @@
  * It never starts a second one: restarting is the supervisor's decision, which waits on `died`.
  */
 import { type ChildProcess, fork } from "node:child_process"
-import { Clock, Deferred, Effect, Exit, Result, type Scope } from "effect"
+import { Deferred, Effect, Exit, Result, type Scope } from "effect"
 import { RetryableModelCrash } from "../ModelTarget.ts"
 import { oneLine } from "./modelFolder.ts"
 import { type ChildMessage, decodeChildMessage, encodeHostMessage, type HostMessage } from "./protocol.ts"
@@ -14,6 +14,10 @@ const WORKER = new URL(`./engineWorker.${import.meta.url.endsWith(".ts") ? "ts" 
 
 /** Of what the child writes to stderr, this much is kept for the message about its death. */
 const STDERR_LENGTH_MAX = 2000
+
+/** The line that says what went wrong, else all of it: Node puts its source before it and the stack behind. */
+const lastWords = (stderr: string): string =>
+  oneLine(stderr.split("\n").find((line) => /^\w*Error: |terminate called|what\(\):|fatal|abort/i.test(line)) ?? stderr)
 
 export interface ProcessOptions {
   readonly model: string
@@ -34,21 +38,19 @@ export class EngineProcess {
   readonly pid: number
   readonly #child: ChildProcess
   readonly #model: string
-  readonly #clock: Clock.Clock
   readonly #listeners = new Map<number, RequestListener>()
   readonly #died = Deferred.makeUnsafe<never, RetryableModelCrash>()
   readonly #answer = Deferred.makeUnsafe<LoadAnswer, RetryableModelCrash>()
   #stderr = ""
-  #heardAtMs = 0
+  #silentChecks = 0
   #lastId = 0
   #crash: RetryableModelCrash | undefined
   /** Why we ended it ourselves, where we did. */
   #ended: string | undefined
 
-  constructor(child: ChildProcess, model: string, clock: Clock.Clock) {
+  constructor(child: ChildProcess, model: string) {
     this.#child = child
     this.#model = model
-    this.#clock = clock
     this.pid = child.pid ?? -1
     child.stderr?.on("data", (bytes) => {
       this.#stderr = (this.#stderr + String(bytes)).slice(-STDERR_LENGTH_MAX)
@@ -57,7 +59,7 @@ export class EngineProcess {
     child.on("error", (cause) => this.#die(`could not be started or spoken with: ${oneLine(cause)}`, cause))
     child.on("exit", (code, signal) => {
       const how = this.#ended ?? (signal === null ? `ended with code ${code}` : `was killed by ${signal}`)
-      const said = oneLine(this.#stderr)
+      const said = lastWords(this.#stderr)
       this.#die(said === "" ? how : `${how}; it said: ${said}`, null)
     })
   }
@@ -91,7 +93,7 @@ export class EngineProcess {
       listener.onCrash(this.#crash)
       return
     }
-    if (this.#listeners.size === 0) this.#heardAtMs = this.#clock.currentTimeMillisUnsafe()
+    if (this.#listeners.size === 0) this.#silentChecks = 0
     this.#listeners.set(id, listener)
     this.send(message)
   }
@@ -101,9 +103,10 @@ export class EngineProcess {
     return this.#listeners.delete(id)
   }
 
-  /** How long it has owed an answer without a word; 0 while it owes none. */
-  silentMs(): number {
-    return this.#listeners.size === 0 ? 0 : this.#clock.currentTimeMillisUnsafe() - this.#heardAtMs
+  /** To be called at even intervals: how many times in a row it owed an answer and had not said a word in between. */
+  checkSilence(): number {
+    this.#silentChecks = this.#listeners.size === 0 ? 0 : this.#silentChecks + 1
+    return this.#silentChecks
   }
 
   /** Ends it at once; `reason` completes "its process (pid) …". */
@@ -131,7 +134,7 @@ export class EngineProcess {
     })
 
   #receive(raw: unknown): void {
-    this.#heardAtMs = this.#clock.currentTimeMillisUnsafe()
+    this.#silentChecks = 0
     const decoded = decodeChildMessage(raw)
     if (Result.isFailure(decoded)) {
       this.kill(`was killed because it sent what is no message (${oneLine(decoded.failure)})`)
@@ -159,20 +162,22 @@ export class EngineProcess {
   }
 }
 
+/** How often the silence of a process is checked within what it may last. */
+const CHECKS = 4
+
 /**
- * Kills a process that owes an answer and is silent for too long. The check runs four times in that span, so it is
- * killed at most a quarter of it late.
+ * Kills a process that owes an answer and is silent for too long, at most a quarter of that span late. It counts checks
+ * and not milliseconds: where this process itself was held up, its timers come before the messages that have piled up,
+ * and by the clock a child that did its work would seem to have been silent.
  */
 const watch = (process: EngineProcess, silenceMsMax: number): Effect.Effect<never> =>
   Effect.forever(
     Effect.andThen(
-      Effect.sleep(silenceMsMax / 4),
+      Effect.sleep(silenceMsMax / CHECKS),
       Effect.sync(() => {
-        if (process.silentMs() >= silenceMsMax) {
-          process.kill(
-            `was killed because it had not answered for ${process.silentMs()} ms (silenceMsMax ${silenceMsMax})`,
-          )
-        }
+        // The first check may come right after the request.
+        if (process.checkSilence() <= CHECKS) return
+        process.kill(`was killed because it had not answered for ${silenceMsMax} ms (silenceMsMax)`)
       }),
     ),
   )
@@ -180,7 +185,6 @@ const watch = (process: EngineProcess, silenceMsMax: number): Effect.Effect<neve
 /** Starts a model's process; it is stopped when the scope closes. */
 export const startProcess = (options: ProcessOptions): Effect.Effect<EngineProcess, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const clock = yield* Clock.Clock
     const engine = yield* Effect.acquireRelease(
       Effect.sync(() => {
         const child = fork(WORKER, [], {
@@ -192,7 +196,7 @@ export const startProcess = (options: ProcessOptions): Effect.Effect<EngineProce
           // A process group of its own: Ctrl-C reaches the host alone, which may then finish what it has begun.
           detached: process.platform !== "win32",
         })
-        return new EngineProcess(child, options.model, clock)
+        return new EngineProcess(child, options.model)
       }),
       (engine) => engine.stop(options.stopMsMax),
     )

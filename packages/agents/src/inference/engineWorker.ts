@@ -17,6 +17,10 @@ import {
   type HostMessage,
 } from "./protocol.ts"
 
+// The binding of onnxruntime-node 1.30 takes a Float16Array for empty on Node 24 and later, and its Tensor makes one of every
+// 16-bit tensor where the type exists (microsoft/onnxruntime#32323). Without it, it works with the bits.
+Reflect.deleteProperty(globalThis, "Float16Array")
+
 const tell = (message: ChildMessage): void => {
   // A host that has gone away closes the channel before the event tells us.
   if (process.connected) process.send?.(encodeChildMessage(message))

@@ -46,7 +46,15 @@ export const fitPrompt = (
     }
     return undefined
   }
-  let least = cutFrom(droppableMax)
+  /** The deepest cut that the template takes: if not even that fits, none does. */
+  const deepestCut = () => {
+    for (let turns = droppableMax; turns > 0; turns--) {
+      const encoded = encodeCut(turns)
+      if (Result.isSuccess(encoded)) return { turns, tokenIds: encoded.success }
+    }
+    return undefined
+  }
+  let least = deepestCut()
   if (least === undefined || least.tokenIds.length > roomTokens) return tooLong(least?.tokenIds.length ?? promptTokens)
   // Bisection: a prompt of 1,000 turns is encoded ten times, not a thousand.
   let tooFew = 0

@@ -61,29 +61,29 @@ export const penaliseRepetition = (logits: Float32Array, used: Iterable<number>,
 
 interface Candidate {
   readonly id: number
+  readonly logit: number
   /** Not normalised: e to the power of the distance from the greatest logit, so the greatest weighs 1. */
   readonly weight: number
 }
 
-/** Heaviest first; equals by id, so that the choice never depends on the sort. */
-const byWeight = (a: Candidate, b: Candidate) => b.weight - a.weight || a.id - b.id
+/** Most probable first, by the logit, for weights of different logits can round to the same; equals by id. */
+const byLogit = (a: Candidate, b: Candidate) => b.logit - a.logit || a.id - b.id
 
-const weigh = (logits: Float32Array, temperature: number): { candidates: Array<Candidate>; total: number } => {
+const weigh = (logits: Float32Array, temperature: number): ReadonlyArray<Candidate> => {
   const best = argmax(logits)
   const most = best < 0 ? 0 : logits[best]!
   const candidates: Array<Candidate> = []
-  let total = 0
   for (let id = 0; id < logits.length; id++) {
-    const weight = Math.exp((logits[id]! - most) / temperature)
+    const logit = logits[id]!
+    const weight = Math.exp((logit - most) / temperature)
     if (!(weight > 0)) continue
-    candidates.push({ id, weight })
-    total += weight
+    candidates.push({ id, logit, weight })
   }
-  return { candidates, total }
+  return candidates
 }
 
 const keepTopK = (candidates: ReadonlyArray<Candidate>, topK: number): ReadonlyArray<Candidate> =>
-  topK === 0 || topK >= candidates.length ? candidates : [...candidates].sort(byWeight).slice(0, topK)
+  topK === 0 || topK >= candidates.length ? candidates : [...candidates].sort(byLogit).slice(0, topK)
 
 /** The smallest set of the heaviest candidates that holds `topP` of all weight; at least one. */
 const keepTopP = (candidates: ReadonlyArray<Candidate>, topP: number): ReadonlyArray<Candidate> => {
@@ -91,7 +91,7 @@ const keepTopP = (candidates: ReadonlyArray<Candidate>, topP: number): ReadonlyA
   const total = sum(candidates)
   // What is lighter than this cannot be in the set even if all such candidates were taken together: no need to sort it.
   const floor = ((1 - topP) * total) / candidates.length
-  const heavy = candidates.filter((candidate) => candidate.weight >= floor).sort(byWeight)
+  const heavy = candidates.filter((candidate) => candidate.weight >= floor).sort(byLogit)
   let held = 0
   for (let index = 0; index < heavy.length; index++) {
     held += heavy[index]!.weight
@@ -133,6 +133,6 @@ export const sampleToken = (
 ): number => {
   penaliseRepetition(logits, used, plan.repetitionPenalty)
   if (plan.temperature === 0) return argmax(logits)
-  const { candidates } = weigh(logits, plan.temperature)
+  const candidates = weigh(logits, plan.temperature)
   return draw(keepTopP(keepTopK(candidates, plan.topK), plan.topP), uniformAt(plan.seed, position))
 }
