@@ -1,6 +1,6 @@
 /** README.md, held to what it says: its commands are there, its links lead somewhere, its example runs. */
 import { spawn } from "node:child_process"
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -45,7 +45,10 @@ const runExample = (code: string, folder: string) =>
     let output = ""
     child.stdout.on("data", (data) => (output += data))
     child.stderr.on("data", (data) => (output += data))
-    child.on("exit", (status) => resolve({ status, output }))
+    child.on("close", (status) => {
+      rmSync(file)
+      resolve({ status, output })
+    })
   })
 
 describe("the README", () => {

@@ -49,8 +49,9 @@ export const buildGraph = (
     for (const { kind, line, specifier } of file.mentions) {
       if (specifier.startsWith(".")) {
         const path = resolvePath(file.path, specifier)
-        // A URL may be a template whose extension is worked out at run time (`./engineWorker${extension}`).
-        const target = files.has(path) ? path : kind === "url" && files.has(`${path}.ts`) ? `${path}.ts` : undefined
+        // A URL may be a template whose extension is worked out at run time (`./worker.${extension}`).
+        const complete = kind === "url" ? `${path.replace(/\.$/, "")}.ts` : path
+        const target = [path, complete].find((candidate) => files.has(candidate))
         if (target !== undefined) targets.set(target, line)
         else if (kind === "import" && path.endsWith(".ts"))
           unresolved.push({ path: file.path, line, message: `${specifier} is not there` })
