@@ -1,3 +1,3 @@
-export * from "./SqliteLogReader.ts"
-export * from "./SqliteStore.ts"
-export * from "./StoreOptions.ts"
+export { SqliteLogReader } from "./SqliteLogReader.ts"
+export { SqliteStore } from "./SqliteStore.ts"
+export type { StoreOptions } from "./StoreOptions.ts"

@@ -1,6 +1,6 @@
 /** The boundary to prepared SQL: every statement of the writer, typed by what it takes and gives, compiled once. */
 import type { ActorRow, ChunkRow, MessageRow, StepRow } from "@pontoon/runtime"
-import type { Database } from "better-sqlite3"
+import type { Database, Statement } from "better-sqlite3"
 import * as messages from "./sql/messages.ts"
 import * as records from "./sql/records.ts"
 
@@ -22,7 +22,41 @@ export const toActorRow = ({ actorType, actorId, ...rest }: ActorColumns): Actor
   ...rest,
 })
 
-export const prepareStatements = (database: Database) => ({
+/** A statement that only changes rows. */
+type Change = Statement<Array<Value>>
+
+export interface Statements {
+  readonly begin: Statement<[]>
+  readonly commit: Statement<[]>
+  readonly rollback: Statement<[]>
+  readonly savepoint: Statement<[]>
+  readonly releaseSavepoint: Statement<[]>
+  readonly rollbackToSavepoint: Statement<[]>
+
+  readonly append: Change
+  readonly messageById: Statement<[string], MessageRow>
+  readonly messageByKey: Statement<[string, string, string], MessageRow>
+  readonly claim: Change
+  readonly retry: Change
+  readonly reroute: Change
+  readonly settle: Change
+  readonly recordAttempt: Change
+  readonly isRunning: Statement<[string, number], { readonly 1: number }>
+  readonly unfinished: Statement<[number, number], MessageRow>
+
+  readonly putActor: Change
+  readonly putActorKeepingState: Change
+  readonly actor: Statement<[string, string], ActorColumns>
+  readonly lifecycleEvent: Change
+  readonly routeDecision: Change
+  readonly recordStep: Change
+  readonly steps: Statement<[string], StepRow>
+  readonly appendChunk: Change
+  readonly chunks: Statement<[string, number, number], ChunkRow>
+  readonly putFeedback: Change
+}
+
+export const prepareStatements = (database: Database): Statements => ({
   begin: database.prepare("begin immediate"),
   commit: database.prepare("commit"),
   rollback: database.prepare("rollback"),
@@ -30,27 +64,25 @@ export const prepareStatements = (database: Database) => ({
   releaseSavepoint: database.prepare("release one"),
   rollbackToSavepoint: database.prepare("rollback to one"),
 
-  append: database.prepare<Array<Value>>(messages.APPEND),
-  messageById: database.prepare<[string], MessageRow>(messages.MESSAGE_BY_ID),
-  messageByKey: database.prepare<[string, string, string], MessageRow>(messages.MESSAGE_BY_KEY),
-  claim: database.prepare<Array<Value>>(messages.CLAIM),
-  retry: database.prepare<Array<Value>>(messages.RETRY),
-  reroute: database.prepare<Array<Value>>(messages.REROUTE),
-  settle: database.prepare<Array<Value>>(messages.SETTLE),
-  recordAttempt: database.prepare<Array<Value>>(messages.RECORD_ATTEMPT),
-  isRunning: database.prepare<[string, number], { readonly 1: number }>(messages.IS_RUNNING),
-  unfinished: database.prepare<[number, number], MessageRow>(messages.UNFINISHED),
+  append: database.prepare(messages.APPEND),
+  messageById: database.prepare(messages.MESSAGE_BY_ID),
+  messageByKey: database.prepare(messages.MESSAGE_BY_KEY),
+  claim: database.prepare(messages.CLAIM),
+  retry: database.prepare(messages.RETRY),
+  reroute: database.prepare(messages.REROUTE),
+  settle: database.prepare(messages.SETTLE),
+  recordAttempt: database.prepare(messages.RECORD_ATTEMPT),
+  isRunning: database.prepare(messages.IS_RUNNING),
+  unfinished: database.prepare(messages.UNFINISHED),
 
-  putActor: database.prepare<Array<Value>>(records.PUT_ACTOR),
-  putActorKeepingState: database.prepare<Array<Value>>(records.PUT_ACTOR_KEEPING_STATE),
-  actor: database.prepare<[string, string], ActorColumns>(records.ACTOR),
-  lifecycleEvent: database.prepare<Array<Value>>(records.LIFECYCLE_EVENT),
-  routeDecision: database.prepare<Array<Value>>(records.ROUTE_DECISION),
-  recordStep: database.prepare<Array<Value>>(records.RECORD_STEP),
-  steps: database.prepare<[string], StepRow>(records.STEPS),
-  appendChunk: database.prepare<Array<Value>>(records.APPEND_CHUNK),
-  chunks: database.prepare<[string, number, number], ChunkRow>(records.CHUNKS),
-  putFeedback: database.prepare<Array<Value>>(records.PUT_FEEDBACK),
+  putActor: database.prepare(records.PUT_ACTOR),
+  putActorKeepingState: database.prepare(records.PUT_ACTOR_KEEPING_STATE),
+  actor: database.prepare(records.ACTOR),
+  lifecycleEvent: database.prepare(records.LIFECYCLE_EVENT),
+  routeDecision: database.prepare(records.ROUTE_DECISION),
+  recordStep: database.prepare(records.RECORD_STEP),
+  steps: database.prepare(records.STEPS),
+  appendChunk: database.prepare(records.APPEND_CHUNK),
+  chunks: database.prepare(records.CHUNKS),
+  putFeedback: database.prepare(records.PUT_FEEDBACK),
 })
-
-export type Statements = ReturnType<typeof prepareStatements>

@@ -6,6 +6,7 @@ import { statSync } from "node:fs"
 import { resolve } from "node:path"
 import { TerminalStoreFailure } from "@pontoon/runtime"
 import Database from "better-sqlite3"
+import { Effect, type Scope } from "effect"
 import { assertOurs, readVersion } from "./migrate.ts"
 import { primaryCode, toOpenFailure } from "./sqliteFailure.ts"
 
@@ -19,7 +20,7 @@ const fail = (reason: TerminalStoreFailure["reason"], message: string, cause?: u
   new TerminalStoreFailure({ reason, message, cause })
 
 /** @throws TerminalStoreFailure with one sentence that names the file and what to do */
-export const openForReading = (path: string): Database.Database => {
+const openForReading = (path: string): Database.Database => {
   const file = resolve(path)
   const stats = statSync(file, { throwIfNoEntry: false })
   if (stats === undefined)
@@ -43,3 +44,10 @@ export const openForReading = (path: string): Database.Database => {
     throw toOpenFailure(file, error)
   }
 }
+
+/** A read-only connection, closed with the scope. @fails TerminalStoreFailure */
+export const openReader = (file: string): Effect.Effect<Database, TerminalStoreFailure, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({ try: () => openForReading(file), catch: (error) => toOpenFailure(file, error) }),
+    (database) => Effect.sync(() => database.close()),
+  )

@@ -1,0 +1,149 @@
+/**
+ * The boundary to the shell: the `pontoon` command, which looks into a log and never writes to it.
+ *
+ * Results go to standard output, one clear sentence about what is wrong to standard error, with exit code 1.
+ */
+
+import { NodeServices } from "@effect/platform-node"
+import { READ_LIMIT_MAX } from "@pontoon/runtime"
+import { Effect, Option, Schema, type Scope } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
+import { type Output, processOutput } from "./Output.ts"
+import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
+import { printLog } from "./printMessages.ts"
+import { printTrace } from "./printTrace.ts"
+
+const FILE_DEFAULT = "pontoon.db"
+
+/** A screenful or two. */
+const LIMIT_DEFAULT = 50
+
+const Limit = Schema.Int.check(
+  Schema.isBetween(
+    { minimum: 1, maximum: READ_LIMIT_MAX },
+    { message: `Expected a whole number from 1 to ${READ_LIMIT_MAX}` },
+  ),
+)
+
+const root = Command.make("pontoon").pipe(
+  Command.withSharedFlags({
+    db: Flag.String("db").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription(`The log to read; its owner may be running (default ${FILE_DEFAULT})`),
+      Flag.withDefault(FILE_DEFAULT),
+    ),
+    json: Flag.Boolean("json").pipe(
+      Flag.withDescription("One JSON object per line in place of a table"),
+      Flag.withDefault(false),
+    ),
+    limit: Flag.Int("limit").pipe(
+      Flag.withSchema(Limit),
+      Flag.withDescription(`The newest rows to print, from 1 to ${READ_LIMIT_MAX} (default ${LIMIT_DEFAULT})`),
+      Flag.withDefault(LIMIT_DEFAULT),
+    ),
+  }),
+  Command.withDescription("Looks into a Pontoon log, live or after a crash. It never writes."),
+)
+
+interface Common {
+  readonly limit: number
+  readonly isJson: boolean
+}
+
+/** What every command needs: the log, open as long as the command runs, and where to print. */
+const inspect = <E>(
+  print: (log: InspectedLog, output: Output, common: Common) => Effect.Effect<void, E, Scope.Scope>,
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { db, json, limit } = yield* root
+      const log = yield* openInspectedLog(db)
+      yield* print(log, processOutput(), { limit, isJson: json })
+    }),
+  )
+
+const log = Command.make(
+  "log",
+  {
+    follow: Flag.Boolean("follow").pipe(
+      Flag.withAlias("f"),
+      Flag.withDescription("Go on, and print each message when it is accepted and when it ends"),
+      Flag.withDefault(false),
+    ),
+  },
+  ({ follow }) => inspect((each, output, common) => printLog(each, output, { ...common, isFollowing: follow })),
+).pipe(Command.withDescription("The newest messages"))
+
+const trace = Command.make(
+  "trace",
+  {
+    name: Argument.String("id").pipe(
+      Argument.withDescription("A message id, a correlation id, or an actor as type/id"),
+    ),
+  },
+  ({ name }) => inspect((each, output, common) => printTrace(each, output, name, common)),
+).pipe(Command.withDescription("A conversation as the tree of what caused what"))
+
+const actors = Command.make("actors", {}, () => inspect(printActors)).pipe(
+  Command.withDescription("Actors, the latest changed first"),
+)
+
+const mailbox = Command.make("mailbox", {}, () => inspect(printMailboxes)).pipe(
+  Command.withDescription("Unfinished messages per actor, the longest wait first"),
+)
+
+const dead = Command.make("dead", {}, () => inspect(printDeadLetters)).pipe(
+  Command.withDescription("Dead letters, and why they died"),
+)
+
+const routes = Command.make(
+  "routes",
+  {
+    message: Flag.String("message").pipe(
+      Flag.withMetavar("ID"),
+      Flag.withDescription("Only the routes of this message"),
+      Flag.optional,
+    ),
+    pool: Flag.String("pool").pipe(
+      Flag.withMetavar("NAME"),
+      Flag.withDescription("Only the routes of this pool"),
+      Flag.optional,
+    ),
+  },
+  ({ message, pool }) =>
+    inspect((each, output, common) =>
+      printRoutes(each, output, common, {
+        ...(Option.isSome(message) ? { messageId: message.value } : {}),
+        ...(Option.isSome(pool) ? { pool: pool.value } : {}),
+      }),
+    ),
+).pipe(Command.withDescription("Routing decisions and their reasons; --json adds the evidence"))
+
+const stats = Command.make("stats", {}, () => inspect(printStats)).pipe(
+  Command.withDescription("Messages by status, and latency per actor type and task"),
+)
+
+const command = root.pipe(Command.withSubcommands([log, trace, actors, mailbox, dead, routes, stats]))
+
+/** Runs the command line and gives back the exit code. */
+export const runPontoon = (version: string): Promise<number> =>
+  Command.run(command, { version }).pipe(
+    Effect.as(0),
+    Effect.catchTags({
+      TerminalOutputClosed: () => Effect.succeed(0),
+      TerminalStoreFailure: ({ message }) => complain(message),
+      RetryableStoreFailure: ({ message }) => complain(message),
+      TerminalNothingToTrace: ({ message }) => complain(message),
+    }),
+    // The parser has said what was wrong with the command line.
+    Effect.catch(() => Effect.succeed(1)),
+    Effect.provide(NodeServices.layer),
+    Effect.runPromise,
+  )
+
+const complain = (message: string): Effect.Effect<number> =>
+  Effect.sync(() => {
+    process.stderr.write(`pontoon: ${message}\n`)
+    return 1
+  })
