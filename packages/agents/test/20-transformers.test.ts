@@ -26,7 +26,9 @@ const conversations: ReadonlyArray<ReadonlyArray<ChatMessage>> = [
 /** Longer than one prefill chunk of 128 tokens. */
 const longConversation: ReadonlyArray<ChatMessage> = [
   ...Array.from({ length: 8 }, (_, turn) => [
-    user(`And another ${["latte", "mocha", "chai tea", "espresso"][turn % 4]} with oat milk and two shots of vanilla please`),
+    user(
+      `And another ${["latte", "mocha", "chai tea", "espresso"][turn % 4]} with oat milk and two shots of vanilla please`,
+    ),
     assistant("Sure, what size would you like that to be, small, medium or large?"),
   ]).flat(),
   user("medium"),
@@ -34,7 +36,11 @@ const longConversation: ReadonlyArray<ChatMessage> = [
 
 describe("chat templates", () => {
   it.each([
-    { name: "tiny-decoder", folder: fixture("tiny-decoder"), cases: [...conversations, [system("be short"), user("hi")]] },
+    {
+      name: "tiny-decoder",
+      folder: fixture("tiny-decoder"),
+      cases: [...conversations, [system("be short"), user("hi")]],
+    },
     { name: "barista", folder: trained("barista"), cases: [...conversations, longConversation] },
   ])("$name: the same token ids as transformers", async ({ cases, folder }) => {
     const peer = await openPeerTokenizer(folder)
@@ -105,30 +111,33 @@ describe("encoders", () => {
     { name: "banking-intent", folder: trained("banking-intent"), theirs: "q8" },
     { name: "finance-sentiment", folder: trained("finance-sentiment"), theirs: "q8" },
     { name: "front-desk", folder: trained("front-desk"), theirs: "q8" },
-  ] as const)("$name: the same probabilities as transformers, in a batch as alone", async ({ folder, name, theirs }) => {
-    const engine = await openEncoder({ folder })
-    const peer = await openPeerClassifier(folder, theirs)
-    const { describe: description, classify, embed } = engine.handle.target
-    const together = await run(classify(texts))
-    const vectors = await run(Effect.option(embed(texts)))
-    for (const [index, text] of texts.entries()) {
-      const theirs = await peer.run(asRead(name, text))
-      const ours = together[index]!
-      for (const [label, score] of theirs.scores.entries()) {
-        const found = ours.scores.find((entry) => entry.label === description.labels[label])
-        expect(found?.score).toBeCloseTo(score, 5)
+  ] as const)(
+    "$name: the same probabilities as transformers, in a batch as alone",
+    async ({ folder, name, theirs }) => {
+      const engine = await openEncoder({ folder })
+      const peer = await openPeerClassifier(folder, theirs)
+      const { describe: description, classify, embed } = engine.handle.target
+      const together = await run(classify(texts))
+      const vectors = await run(Effect.option(embed(texts)))
+      for (const [index, text] of texts.entries()) {
+        const theirs = await peer.run(asRead(name, text))
+        const ours = together[index]!
+        for (const [label, score] of theirs.scores.entries()) {
+          const found = ours.scores.find((entry) => entry.label === description.labels[label])
+          expect(found?.score).toBeCloseTo(score, 5)
+        }
+        expect(ours.confidence).toBe(ours.scores[0]!.score)
+        expect([...ours.scores].sort((a, b) => b.score - a.score)).toEqual(ours.scores)
+        if (theirs.embedding !== undefined && vectors._tag === "Some") {
+          for (const [at, value] of theirs.embedding.entries()) expect(vectors.value[index]![at]).toBeCloseTo(value, 5)
+        }
       }
-      expect(ours.confidence).toBe(ours.scores[0]!.score)
-      expect([...ours.scores].sort((a, b) => b.score - a.score)).toEqual(ours.scores)
-      if (theirs.embedding !== undefined && vectors._tag === "Some") {
-        for (const [at, value] of theirs.embedding.entries()) expect(vectors.value[index]![at]).toBeCloseTo(value, 5)
-      }
-    }
-    expect(together.at(-1)?.cutTokens).toBeGreaterThan(0)
-    expect(together[0]?.cutTokens).toBe(0)
-    await engine.close()
-    await peer.close()
-  })
+      expect(together.at(-1)?.cutTokens).toBeGreaterThan(0)
+      expect(together[0]?.cutTokens).toBe(0)
+      await engine.close()
+      await peer.close()
+    },
+  )
 
   it("tiny-encoder: embeddings are the mean of transformers' hidden states, of length 1", async () => {
     const engine = await openEncoder({ folder: fixture("tiny-encoder") })

@@ -28,7 +28,9 @@ export const openPeerTokenizer = async (folder: string) => {
   const tokenizer = await AutoTokenizer.from_pretrained(locate(folder, "fp32").name)
   return {
     encodeChat: (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<number> =>
-      numbers(tokenizer.apply_chat_template(chat(messages), { add_generation_prompt: true, return_dict: true }).input_ids),
+      numbers(
+        tokenizer.apply_chat_template(chat(messages), { add_generation_prompt: true, return_dict: true }).input_ids,
+      ),
     renderChat: (messages: ReadonlyArray<ChatMessage>) =>
       tokenizer.apply_chat_template(chat(messages), { add_generation_prompt: true, tokenize: false }),
   }
