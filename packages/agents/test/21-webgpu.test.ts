@@ -27,7 +27,7 @@ describe.runIf(process.platform === "linux" && process.arch === "x64")("WebGPU o
     const gpu = await open(folder, ["webgpu", "cpu"])
     expect(gpu.handle.target.describe).toMatchObject({ provider: "webgpu", tried: [] })
     const prompt = [user("a medium mocha"), assistant("Sure, hot or iced?"), user("hot please")]
-    const begin = { prompt, sampling: { temperature: 0, maxTokens: 6 }, cacheKey: "c" }
+    const begin = { prompt, sampling: { temperature: 0, maxTokens: 3 }, cacheKey: "c" }
     const begun = await run(answer(gpu.handle.target, begin))
     expect(begun.tokenIds).toEqual((await run(answer(cpu.handle.target, begin))).tokenIds)
     expect(begun.finished.reason).toBe("length")
