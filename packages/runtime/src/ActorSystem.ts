@@ -9,7 +9,7 @@
  * program.pipe(Effect.provide(ActorSystem.layer({ actors: [Counter] })), Effect.provide(SqliteStore.layer("app.db")))
  * ```
  */
-import { Clock, Context, Deferred, Effect, FiberSet, Layer, Random, Schema, type Scope } from "effect"
+import { Clock, Context, Deferred, Effect, Fiber, Layer, Random, Schema, type Scope } from "effect"
 import type { AnyActor, Services } from "./actor/Actor.ts"
 import type { Ask, AskStream, SendOptions, Tell } from "./actor/ActorContext.ts"
 import type { LifecycleState } from "./actor/lifecycle.ts"
@@ -17,7 +17,8 @@ import { Registry } from "./actor/Registry.ts"
 import { Askers } from "./life/Askers.ts"
 import { closing, ending, replyOf } from "./life/answer.ts"
 import { feedback, type Score } from "./life/feedback.ts"
-import { type Life, makeLife } from "./life/life.ts"
+import type { LiveMessage } from "./life/LiveMessage.ts"
+import { Life } from "./life/life.ts"
 import { recover } from "./life/recover.ts"
 import { type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
 import { type Address, formatAddress } from "./message/Address.ts"
@@ -28,7 +29,7 @@ import { CrashPoints } from "./ports/CrashPoints.ts"
 import { MessageStore } from "./ports/MessageStore.ts"
 import type { CommitFailure, ReadFailure } from "./ports/StoreFailure.ts"
 import type { AnyPool } from "./supervision/Pool.ts"
-import { makeSupervisor, type Supervisor } from "./supervision/Supervisor.ts"
+import { Supervisor } from "./supervision/Supervisor.ts"
 
 /** Actors escalated more failures than the system takes; it has to be opened anew. */
 export class TerminalEscalated extends Schema.TaggedError<TerminalEscalated>()("TerminalEscalated", {
@@ -81,7 +82,7 @@ export class ActorSystem extends Context.Service<
     Layer.effect(ActorSystem, open(options))
 }
 
-const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry) => {
+const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry<LiveMessage>) => {
   const byName = new Map(options.actors.map((actor) => [actor.name, actor]))
   const pools = new Map<string, LivePool>()
   for (const pool of options.pools ?? []) {
@@ -92,7 +93,9 @@ const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry) =>
           `The pool ${pool.name} has the target ${ref.type}/${ref.id}, and the system no actor ${ref.type}; add it to actors.`,
         )
       }
-      return { cell: registry.cell({ type: ref.type, id: ref.id }, actor), tier }
+      const cell = registry.cell({ type: ref.type, id: ref.id }, actor)
+      cell.pooled = true
+      return { cell, tier }
     })
     pools.set(pool.name, { pool, cells, signals: new Map() })
   }
@@ -103,9 +106,11 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
   const settings: Settings = { ...SETTINGS_DEFAULT, ...options }
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const registry = new Registry(settings.residentMax)
+  const registry = new Registry<LiveMessage>(settings.residentMax)
   const now = () => clock.currentTimeMillisUnsafe()
   const nextRandom = () => random.nextDoubleUnsafe()
+  // `layer` asks for the services of every actor; only there are they known by type.
+  const services = (yield* Effect.context<never>()) as Context.Context<unknown>
   const system: System = {
     store: yield* MessageStore,
     settings,
@@ -115,30 +120,44 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
     random: nextRandom,
     ids: makeMessageIds(now, nextRandom),
     crashPoint: yield* CrashPoints,
-    // `layer` asks for the services of every actor; only there are they known by type.
-    services: (yield* Effect.context<never>()) as Context.Context<unknown>,
-    fork: yield* FiberSet.makeRuntime<never>(),
+    services,
+    fork: Effect.runForkWith(services),
     registry,
     live: new Map(),
     askers: new Askers(),
     nextOrder: 0,
+    alarms: new Set(),
     closing: false,
+    closed: false,
   }
   return system
 })
+
+/** How long an interrupted handler, and a resource that is let go, are waited for, in milliseconds. */
+const STUCK_MS_MAX = 2_000
+
+/** Waits for the end of `effect`, but no longer than `limitMs`; what takes longer is left behind. */
+const within = <E>(system: System, effect: Effect.Effect<void, E>, limitMs: number) =>
+  Effect.suspend(() => {
+    const fiber = system.fork(effect)
+    // Interruptible within a finalizer, or the race would wait for its slower half as well.
+    return Effect.interruptible(Effect.raceFirst(Effect.asVoid(Fiber.await(fiber)), Effect.sleep(limitMs)))
+  })
 
 /** Running handlers may end; then everything else is stopped, and left to the next start. */
 const drain = (system: System, life: Life, supervisor: Supervisor) =>
   Effect.gen(function* () {
     system.closing = true
-    yield* Effect.raceFirst(life.quiet, Effect.sleep(system.settings.drainMsMax))
-    for (const message of system.live.values()) {
+    yield* within(system, life.quiet, system.settings.drainMsMax)
+    system.closed = true
+    for (const message of [...system.live.values()]) {
       message.interruption ??= "closing"
       message.fiber?.interruptUnsafe()
     }
     system.askers.endAll((messageId) => ({ _tag: "Unknown", failure: closing(messageId) }))
-    yield* life.quiet
-    yield* supervisor.closeAll
+    for (const alarm of [...system.alarms]) alarm.interruptUnsafe()
+    yield* within(system, life.quiet, STUCK_MS_MAX)
+    yield* within(system, supervisor.closeAll, STUCK_MS_MAX)
   })
 
 const resume = Effect.fnUntraced(function* (system: System, life: Life, supervisor: Supervisor) {
@@ -156,13 +175,14 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
   const system = yield* makeSystem(options)
   const broken = yield* Deferred.make<never, TerminalEscalated>()
   const giveUp = (reason: string) => {
-    system.closing = true
+    system.fork(close)
     const message = `The system gave up: ${reason}. Open it again once the cause is gone; nothing accepted is lost.`
     Deferred.doneUnsafe(broken, Effect.fail(new TerminalEscalated({ message })))
   }
-  const life: Life = makeLife(system, () => supervisor)
-  const supervisor: Supervisor = makeSupervisor(system, life, giveUp)
-  yield* Effect.addFinalizer(() => drain(system, life, supervisor))
+  const life: Life = new Life(system, () => supervisor)
+  const supervisor: Supervisor = new Supervisor(system, life, giveUp)
+  const close = yield* Effect.cached(drain(system, life, supervisor))
+  yield* Effect.addFinalizer(() => close)
   yield* resume(system, life, supervisor)
   const cellAt = (address: Address) => system.registry.find(formatAddress(address))
   return ActorSystem.of({
@@ -188,8 +208,7 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
     stop: (address, reason) =>
       Effect.sync(() => {
         const cell = cellAt(address)
-        if (cell !== undefined) supervisor.stop(cell, reason)
-        return cell !== undefined
+        return cell !== undefined && supervisor.stop(cell, reason)
       }),
     unfinished: Effect.sync(() => system.live.size),
     failure: Deferred.await(broken),

@@ -43,7 +43,14 @@ const staleAttempt = (
   })
 }
 
-const append = (statements: Statements, { message, claimed }: Append, duplicates: Array<MessageRow>): void => {
+/** What the appends of one commit met. */
+interface Appends {
+  readonly duplicates: Array<MessageRow>
+  /** The ids that were not appended. */
+  readonly refused: Set<string>
+}
+
+const append = (statements: Statements, { message, claimed }: Append, { duplicates, refused }: Appends): void => {
   const scope = message.idempotencyKey === null ? null : idempotencyScope(message)
   const { changes } = statements.append.run(
     message.id,
@@ -68,6 +75,7 @@ const append = (statements: Statements, { message, claimed }: Append, duplicates
     message.body,
   )
   if (changes === 1) return
+  refused.add(message.id)
   const earlier =
     statements.messageById.get(message.id) ??
     statements.messageByKey.get(scope ?? "", message.task, message.idempotencyKey ?? "")
@@ -96,10 +104,10 @@ const putActor = (statements: Statements, write: PutActor): void => {
 }
 
 /** Applies one write; false where its fence refuses it, and then it has changed nothing. */
-const applyWrite = (statements: Statements, write: Write, duplicates: Array<MessageRow>): boolean => {
+const applyWrite = (statements: Statements, write: Write, appends: Appends): boolean => {
   switch (write._tag) {
     case "Append":
-      append(statements, write, duplicates)
+      append(statements, write, appends)
       return true
     case "Claim":
       return statements.claim.run(write.attempt, write.atMs, write.messageId, write.attempt - 1).changes === 1
@@ -121,6 +129,7 @@ const applyWrite = (statements: Statements, write: Write, duplicates: Array<Mess
     }
     case "RouteDecision": {
       const { messageId, attempt, pool, chosen, reason, evidence, atMs } = write
+      if (appends.refused.has(messageId)) return true
       statements.routeDecision.run(messageId, attempt, pool, chosen, reason, evidence, atMs)
       return true
     }
@@ -153,9 +162,10 @@ export const applyWrites = (
   writes: ReadonlyArray<Write>,
   duplicates: Array<MessageRow>,
 ): StaleWrite | undefined => {
+  const appends: Appends = { duplicates, refused: new Set() }
   for (let index = 0; index < writes.length; index++) {
     const write = writes[index]!
-    if (applyWrite(statements, write, duplicates)) continue
+    if (applyWrite(statements, write, appends)) continue
     // Only a fenced write is refused, and each of those names its message.
     if ("messageId" in write && "attempt" in write) return { index, failure: staleAttempt(statements, write) }
   }

@@ -20,6 +20,7 @@ import type { Rpc } from "effect/rpc"
 import { type Address, Address as AddressSchema } from "../message/Address.ts"
 import { RETRY_DEFAULT, type RetryPolicy, SUPERVISION_DEFAULT, type Supervision } from "../supervision/restartPolicy.ts"
 import type { ActorContext, ActorSelf, ErasedContext } from "./ActorContext.ts"
+import type { Ref } from "./Ref.ts"
 import { type AnyTask, compileTask, type DeclaredError, type TaskCodec, type Whole } from "./Task.ts"
 
 /** A failure that says who retries, without being declared by the task. */
@@ -27,6 +28,8 @@ export interface HandlerFailure {
   readonly _tag: `Retryable${string}` | `Terminal${string}`
   readonly message: string
 }
+
+export type { Ref } from "./Ref.ts"
 
 /** One function a task: decoded payload and context in, the reply (a streaming task's whole) out. */
 export type Handlers<T extends AnyTask, State, Resource, R> = {
@@ -66,17 +69,6 @@ export interface ActorOptions<T extends AnyTask, S extends Schema.Codec<unknown,
   readonly supervision?: Partial<Supervision>
   readonly retry?: Partial<RetryPolicy>
   readonly mailbox?: Partial<MailboxOptions>
-}
-
-/** The name of an actor or a pool, with the type of what it understands. */
-export interface Ref<out T extends AnyTask> {
-  readonly kind: "actor" | "pool"
-  /** The actor's type, or the pool's name. */
-  readonly type: string
-  /** The actor's id; for a pool, empty. */
-  readonly id: string
-  readonly tasks: ReadonlyMap<string, TaskCodec>
-  readonly "~tasks"?: T
 }
 
 /** An actor as the runtime sees it, whatever its types. */

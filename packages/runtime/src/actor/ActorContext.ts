@@ -10,7 +10,7 @@ import type { Rpc } from "effect/rpc"
 import type { Address } from "../message/Address.ts"
 import type { AskFailure, SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
 import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
-import type { Ref } from "./Actor.ts"
+import type { Ref } from "./Ref.ts"
 import type { AnyTask, Chunk, DeclaredError, Whole } from "./Task.ts"
 
 /** The terms on which a message is sent. */

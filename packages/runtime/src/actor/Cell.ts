@@ -3,24 +3,27 @@
  * without a resource may be dropped at any time; the next message brings it back from the store.
  */
 import type { Scope } from "effect"
-import type { LiveMessage } from "../life/LiveMessage.ts"
 import { type Address, formatAddress } from "../message/Address.ts"
 import type { Write } from "../ports/Write.ts"
 import type { AnyActor } from "./Actor.ts"
 import { takesMessages } from "./lifecycle.ts"
-import { Mailbox } from "./Mailbox.ts"
+import { Mailbox, type Queued } from "./Mailbox.ts"
 import { initialLifecycle, type Lifecycle } from "./stepLifecycle.ts"
 
-export class Cell {
+export class Cell<M extends Queued> {
   readonly address: Address
   /** The address in written form. */
   readonly key: string
   readonly actor: AnyActor
-  readonly mailbox: Mailbox
+  readonly mailbox: Mailbox<M>
   /** What runs, and what holds a place while its claim is written. */
-  readonly running = new Set<LiveMessage>()
-  /** Places held for messages that are not accepted yet. */
+  readonly running = new Set<M>()
+  /** Places held for messages that are being accepted and run at once. */
   reserved = 0
+  /** Places in the mailbox held for messages that are on their way into it; its bound counts them. */
+  expected = 0
+  /** Those of `expected` whose append is being written. They come before whatever is sent now, and so it must queue too. */
+  arriving = 0
   lifecycle: Lifecycle
   /** How often it was restarted in its whole life. */
   restarts = 0
@@ -33,6 +36,8 @@ export class Cell {
   scope: Scope.Closeable | undefined = undefined
   /** Lifecycle changes that wait to ride in the next commit. */
   unwritten: Array<Write> = []
+  /** The target of a pool, which refers to it. */
+  pooled = false
 
   constructor(address: Address, actor: AnyActor) {
     this.address = address
@@ -42,21 +47,15 @@ export class Cell {
     this.lifecycle = initialLifecycle(actor.supervision)
   }
 
-  /** Messages accepted, or about to be, and not ended. */
-  get depth(): number {
-    return this.running.size + this.reserved + this.mailbox.size
-  }
-
   get freeSlots(): number {
     return takesMessages(this.lifecycle.state) ? this.actor.concurrency - this.running.size - this.reserved : 0
   }
 
-  /** Not dropped: the actor has failed, which is nowhere else than in its lifecycle until it is written. */
-  get pinned(): boolean {
-    return this.lifecycle.state !== "ready"
-  }
-
+  /** Whether it may be dropped: nothing is in it, or on its way, that the store could not bring back. */
   get idle(): boolean {
-    return this.depth === 0 && this.scope === undefined && this.unwritten.length === 0
+    const messages = this.running.size + this.reserved + this.expected + this.mailbox.size
+    // What has failed, or is being restarted, is so nowhere else than here.
+    const kept = this.lifecycle.state !== "ready" || this.scope !== undefined || this.pooled
+    return messages === 0 && !kept && this.unwritten.length === 0
   }
 }

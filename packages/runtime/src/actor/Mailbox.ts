@@ -5,17 +5,25 @@
  * Order: priority, then acceptance. A message that is not due (delayed, or in backoff) is passed by later ones, unless
  * the mailbox is strict.
  */
-import type { LiveMessage } from "../life/LiveMessage.ts"
 
-const before = (a: LiveMessage, b: LiveMessage): boolean =>
+/** What the queue has to know of a message. */
+export interface Queued {
+  readonly envelope: { readonly priority: number }
+  /** The order of acceptance. */
+  readonly order: number
+  /** Not run before this time, in milliseconds since the epoch. */
+  readonly dueAtMs: number
+}
+
+const before = (a: Queued, b: Queued): boolean =>
   a.envelope.priority === b.envelope.priority ? a.order < b.order : a.envelope.priority > b.envelope.priority
 
-export class Mailbox {
+export class Mailbox<M extends Queued> {
   readonly #strict: boolean
   /** Due, in running order; in a strict mailbox, every waiting message. */
-  readonly #queue: Array<LiveMessage> = []
+  readonly #queue: Array<M> = []
   /** Not due yet. */
-  readonly #delayed = new Set<LiveMessage>()
+  readonly #delayed = new Set<M>()
 
   constructor(strict: boolean) {
     this.#strict = strict
@@ -30,25 +38,28 @@ export class Mailbox {
     return this.#queue.length > 0
   }
 
-  push(message: LiveMessage, nowMs: number): void {
+  push(message: M, nowMs: number): void {
     if (message.dueAtMs > nowMs && !this.#strict) this.#delayed.add(message)
     else this.#insert(message)
   }
 
   /** The time has come for a delayed message. */
-  due(message: LiveMessage): void {
+  due(message: M): void {
     if (this.#delayed.delete(message)) this.#insert(message)
   }
 
-  /** Removes and gives the message to run now, if there is one. */
-  take(nowMs: number): LiveMessage | undefined {
-    const head = this.#queue[0]
-    if (head === undefined || head.dueAtMs > nowMs) return undefined
-    this.#queue.shift()
-    return head
+  /** Removes and gives the message to run now, if there is one: the first that `admits` lets through. */
+  take(nowMs: number, admits: (message: M) => boolean): M | undefined {
+    // Nearly always the head: only while the system closes is anything passed over.
+    const index = this.#queue.findIndex(admits)
+    const found = this.#queue[index]
+    if (found === undefined || found.dueAtMs > nowMs) return undefined
+    if (index === 0) this.#queue.shift()
+    else this.#queue.splice(index, 1)
+    return found
   }
 
-  remove(message: LiveMessage): boolean {
+  remove(message: M): boolean {
     if (this.#delayed.delete(message)) return true
     const index = this.#queue.indexOf(message)
     if (index < 0) return false
@@ -56,12 +67,12 @@ export class Mailbox {
     return true
   }
 
-  /** Every waiting message, in no particular order. */
-  all(): ReadonlyArray<LiveMessage> {
+  /** Every waiting message: the due ones in running order, then the others. */
+  all(): ReadonlyArray<M> {
     return [...this.#queue, ...this.#delayed]
   }
 
-  #insert(message: LiveMessage): void {
+  #insert(message: M): void {
     // Almost always the newest: look from the end.
     let index = this.#queue.length
     while (index > 0 && before(message, this.#queue[index - 1]!)) index--

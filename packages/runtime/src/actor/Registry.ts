@@ -5,10 +5,14 @@
 import { type Address, formatAddress } from "../message/Address.ts"
 import type { AnyActor } from "./Actor.ts"
 import { Cell } from "./Cell.ts"
+import type { Queued } from "./Mailbox.ts"
 import { initialLifecycle } from "./stepLifecycle.ts"
 
-export class Registry {
-  readonly #cells = new Map<string, Cell>()
+/** Cells looked at when one is added past the limit: enough to keep up with any rate of new actors. */
+const EVICT_LOOK_MAX = 16
+
+export class Registry<M extends Queued> {
+  readonly #cells = new Map<string, Cell<M>>()
   readonly #residentMax: number
 
   /** @param residentMax idle actors kept in memory, by how recently they were used */
@@ -16,44 +20,61 @@ export class Registry {
     this.#residentMax = residentMax
   }
 
-  cell(address: Address, actor: AnyActor): Cell {
+  get size(): number {
+    return this.#cells.size
+  }
+
+  cell(address: Address, actor: AnyActor): Cell<M> {
     const key = formatAddress(address)
     const known = this.#cells.get(key)
     if (known !== undefined) {
       // A Map keeps insertion order: putting a used cell at the end leaves the longest unused one in front.
-      if (this.#cells.size > this.#residentMax) {
+      if (this.#cells.size >= this.#residentMax) {
         this.#cells.delete(key)
         this.#cells.set(key, known)
       }
       return known
     }
-    const cell = new Cell(address, actor)
+    const cell = new Cell<M>(address, actor)
     // An actor without a start has nothing to wait for: it is ready from the first message on.
     if (actor.start === undefined) {
       cell.lifecycle = { ...initialLifecycle(actor.supervision), state: "ready" }
     }
-    this.#cells.set(key, cell)
-    if (this.#cells.size > this.#residentMax) this.#evict()
+    this.#add(cell)
     return cell
   }
 
-  find(key: string): Cell | undefined {
+  /**
+   * The cell to use for one that was found earlier: an idle cell may have been dropped since, and another made for its
+   * address; two at once would run one actor's messages side by side.
+   */
+  keep(cell: Cell<M>): Cell<M> {
+    const known = this.#cells.get(cell.key)
+    if (known !== undefined) return known
+    this.#add(cell)
+    return cell
+  }
+
+  find(key: string): Cell<M> | undefined {
     return this.#cells.get(key)
   }
 
-  all(): IterableIterator<Cell> {
+  all(): IterableIterator<Cell<M>> {
     return this.#cells.values()
   }
 
-  /** Drops idle cells from the longest unused on, looking at few enough of them that no call is slow. */
-  #evict(): void {
+  /** Makes room before it adds, so that the new cell, which is idle still, is not the one to go. */
+  #add(cell: Cell<M>): void {
     let looked = 0
-    for (const cell of this.#cells.values()) {
-      if (this.#cells.size <= this.#residentMax || looked++ >= EVICT_LOOK_MAX) return
-      if (cell.idle && !cell.pinned) this.#cells.delete(cell.key)
+    for (const other of this.#cells.values()) {
+      if (this.#cells.size < this.#residentMax || looked++ >= EVICT_LOOK_MAX) break
+      if (other.idle) this.#cells.delete(other.key)
+      else {
+        // Busy ones go to the back, or they would be looked at every time and hide the idle ones behind them.
+        this.#cells.delete(other.key)
+        this.#cells.set(other.key, other)
+      }
     }
+    this.#cells.set(cell.key, cell)
   }
 }
-
-/** Cells looked at when one is added past the limit: enough to keep up with any rate of new actors. */
-const EVICT_LOOK_MAX = 16

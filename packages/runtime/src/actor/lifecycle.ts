@@ -91,5 +91,6 @@ export const lifecycle = setup({
 /** States in which an actor runs messages. */
 export const takesMessages = (state: LifecycleState): boolean => state === "ready" || state === "degraded"
 
-/** States out of which an actor does not come by itself; messages to it are refused. */
-export const isGone = (state: LifecycleState): boolean => state === "failed" || state === "stopped"
+/** States out of which an actor does not come back by itself; messages to it are refused. */
+export const isGone = (state: LifecycleState): boolean =>
+  state === "failed" || state === "stopped" || state === "draining"

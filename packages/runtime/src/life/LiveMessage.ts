@@ -17,37 +17,56 @@ export type Interruption =
   /** The system closes; the message stays as it is and is recovered on the next start. */
   | "closing"
 
+/** Where a message is, in memory. Exactly one thing is responsible for it in each. */
+export type Phase =
+  /** In its actor's mailbox. */
+  | "waiting"
+  /** A commit that gives it to another actor is being written; no mailbox holds it. */
+  | "moving"
+  /** Claimed, or its claim or its seal is being written; its actor's `running` holds it. */
+  | "running"
+  /** Its end is being written although it does not run. */
+  | "ending"
+
+/** An actor in memory, with the messages that it really has. */
+export type LiveCell = Cell<LiveMessage>
+
 export class LiveMessage {
   /** The target changes when the message is rerouted; nothing else does. */
   envelope: Envelope
-  cell: Cell
+  cell: LiveCell
   attempt: number
-  running: boolean
+  phase: Phase
   /** The order of acceptance in this process; a recovered message keeps its place before every new one. */
   readonly order: number
   /** Not run before this time; later than the envelope's own while the message is in backoff. */
   dueAtMs: number
   claimedAtMs = 0
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  /** Set once an attempt; what comes while a commit is being written is looked at when it is. */
   interruption: Interruption | undefined = undefined
-  /** Its end is being written although it does not run. */
-  ending = false
   /** Targets of its pool that failed it. */
   readonly triedTargets = new Set<string>()
   /** Takes back its timers. */
   cancelDeadline: (() => void) | undefined = undefined
   cancelDue: (() => void) | undefined = undefined
 
-  constructor(envelope: Envelope, cell: Cell, attempt: number, running: boolean, order: number) {
+  constructor(envelope: Envelope, cell: LiveCell, attempt: number, phase: Phase, order: number) {
     this.envelope = envelope
     this.cell = cell
     this.attempt = attempt
-    this.running = running
+    this.phase = phase
     this.order = order
     this.dueAtMs = envelope.deliverAtMs
   }
 
   get id(): string {
     return this.envelope.id
+  }
+
+  /** Whether its deadline has passed. */
+  isLate(nowMs: number): boolean {
+    const { deadlineAtMs } = this.envelope
+    return deadlineAtMs !== null && deadlineAtMs <= nowMs
   }
 }

@@ -3,7 +3,6 @@
  */
 import type { Context, Effect, Fiber } from "effect"
 import type { AnyActor } from "../actor/Actor.ts"
-import type { Cell } from "../actor/Cell.ts"
 import type { Registry } from "../actor/Registry.ts"
 import type { MessageIds } from "../message/MessageId.ts"
 import type { CrashPointHook } from "../ports/CrashPoints.ts"
@@ -11,7 +10,7 @@ import type { MessageStore } from "../ports/MessageStore.ts"
 import type { Signals } from "../supervision/adaptive/signals.ts"
 import type { AnyPool } from "../supervision/Pool.ts"
 import type { Askers } from "./Askers.ts"
-import type { LiveMessage } from "./LiveMessage.ts"
+import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 
 export interface Settings {
   /** Largest encoded body, in bytes of UTF-8. Default 1 MiB. Raising it makes every read of the log costlier. */
@@ -33,7 +32,7 @@ export const SETTINGS_DEFAULT: Settings = {
 
 export interface LivePool {
   readonly pool: AnyPool
-  readonly cells: ReadonlyArray<{ readonly cell: Cell; readonly tier: number }>
+  readonly cells: ReadonlyArray<{ readonly cell: LiveCell; readonly tier: number }>
   /** By the target's address in written form. */
   readonly signals: Map<string, Signals>
 }
@@ -51,16 +50,22 @@ export interface System {
   readonly crashPoint: CrashPointHook
   /** What the actors' handlers and starts need. */
   readonly services: Context.Context<unknown>
-  /** Runs an effect in a fiber that is interrupted when the system closes. */
+  /**
+   * Runs an effect in a fiber of its own, up to its first wait before this returns. Nobody joins these fibers: `drain`
+   * interrupts handlers and alarms, and a commit ends by itself. (A FiberSet would also wait for the one handler that
+   * cannot be interrupted, and so would closing.)
+   */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly registry: Registry
+  readonly registry: Registry<LiveMessage>
   /** Every message that is accepted and not ended, by id. */
   readonly live: Map<string, LiveMessage>
   readonly askers: Askers
   /** Counts accepted messages; see `LiveMessage.order`. */
   nextOrder: number
+  /** Timers that have not rung. */
+  readonly alarms: Set<Fiber.Fiber<void>>
+  /** Nothing new is accepted or begun, but for what a running handler waits for. */
   closing: boolean
+  /** The time for that is over too: nothing will be answered any more. */
+  closed: boolean
 }
-
-/** Calls `then` at a time; the result takes it back. */
-export type Alarm = (atMs: number, then: () => void) => () => void

@@ -71,7 +71,7 @@ export const decodeReply = Effect.fnUntraced(function* (codec: TaskCodec, reply:
 export const ending = Effect.fnUntraced(function* (system: System, messageId: string) {
   const wait = Effect.callback<Ending>((resume) => {
     const stop = system.askers.wait(messageId, (end) => resume(Effect.succeed(end)))
-    if (system.closing) resume(Effect.succeed({ _tag: "Unknown", failure: closing(messageId) }))
+    if (system.closed) resume(Effect.succeed({ _tag: "Unknown", failure: closing(messageId) }))
     return Effect.sync(stop)
   })
   if (system.live.has(messageId)) return yield* wait

@@ -3,8 +3,8 @@
  * envelope that still lacks its target. Nothing is written yet.
  */
 import { Effect, type Schema } from "effect"
-import type { Ref } from "../actor/Actor.ts"
 import type { SendOptions } from "../actor/ActorContext.ts"
+import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask, TaskCodec } from "../actor/Task.ts"
 import {
   RetryableClosing,

@@ -11,8 +11,8 @@ import {
 } from "../message/DeliveryFailure.ts"
 import type { Envelope, MessageRow } from "../message/Envelope.ts"
 import type { RouteDecision, Write } from "../ports/Write.ts"
-import { assigned, freshSignals } from "../supervision/adaptive/signals.ts"
-import { LiveMessage } from "./LiveMessage.ts"
+import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
+import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
 import type { System } from "./System.ts"
 
@@ -44,6 +44,13 @@ export const countAssigned = (system: System, envelope: Envelope, key: string): 
   if (pool !== undefined) pool.signals.set(key, assigned(pool.signals.get(key) ?? freshSignals(system.now())))
 }
 
+/** The message leaves its target's queue: for another's, or for good, without having been run. */
+export const countWithdrawn = (system: System, message: LiveMessage): void => {
+  const pool = poolOf(system, message.envelope)
+  const signals = pool?.signals.get(message.cell.key)
+  if (signals !== undefined) pool?.signals.set(message.cell.key, withdrawn(signals))
+}
+
 const repeated = (envelope: Envelope, row: MessageRow) => {
   const same = row.task === envelope.task && row.body === envelope.body
   if (row.id === envelope.id && !same) {
@@ -61,42 +68,65 @@ const repeated = (envelope: Envelope, row: MessageRow) => {
   return Effect.succeed(delivered)
 }
 
+/** Whether the message can run the moment it is on disk: nothing waits, or is on its way, that comes before it. */
+const canRunNow = (cell: LiveCell, envelope: Envelope, nowMs: number): boolean =>
+  cell.freeSlots > 0 && !cell.mailbox.hasQueue && cell.arriving === 0 && envelope.deliverAtMs <= nowMs
+
+/**
+ * Holds a place in a mailbox until `releasePlace`; a failure where there is none. The bound counts what is on its way, so
+ * that a thousand senders at once do not all find the last place free.
+ */
+export const holdPlace = (cell: LiveCell): RetryableMailboxFull | undefined => {
+  const depth = cell.mailbox.size + cell.expected
+  if (depth < cell.actor.mailbox.capacity) {
+    cell.expected++
+    return undefined
+  }
+  const message = `${cell.key} has ${depth} messages waiting, as many as its mailbox holds; send again in about ${RETRY_AFTER_MS} ms.`
+  return new RetryableMailboxFull({ actor: cell.key, depth, retryAfterMs: RETRY_AFTER_MS, message })
+}
+
+export const releasePlace = (cell: LiveCell): void => {
+  cell.expected--
+}
+
 /**
  * Writes the message, and its claim with it where its actor is free. Not interruptible: a message on disk that memory
  * does not know would hold its actor until the next start.
+ *
+ * @param cell the target of the route, as it is in memory now
  */
-export const deliver = Effect.fnUntraced(function* (system: System, { draft, to, note }: Prepared) {
-  const { cell } = to
+export const deliver = Effect.fnUntraced(function* (system: System, { draft, to, note }: Prepared, cell: LiveCell) {
   const envelope: Envelope = {
     ...draft.envelope,
     actorType: cell.address.type,
     actorId: cell.address.id,
     pool: to.pool,
   }
-  if (cell.mailbox.size >= cell.actor.mailbox.capacity) {
-    const message = `${cell.key} has ${cell.mailbox.size} messages waiting, as many as its mailbox holds; send again in about ${RETRY_AFTER_MS} ms.`
-    return yield* new RetryableMailboxFull({
-      actor: cell.key,
-      depth: cell.mailbox.size,
-      retryAfterMs: RETRY_AFTER_MS,
-      message,
-    })
-  }
-  const claimed = cell.freeSlots > 0 && !cell.mailbox.hasQueue && envelope.deliverAtMs <= system.now()
+  const claimed = canRunNow(cell, envelope, system.now())
   if (claimed) cell.reserved++
+  else {
+    const full = holdPlace(cell)
+    if (full !== undefined) return yield* full
+    cell.arriving++
+  }
+  const release = Effect.sync(() => {
+    if (claimed) cell.reserved--
+    else {
+      releasePlace(cell)
+      cell.arriving--
+    }
+  })
   const writes: Array<Write> = [{ _tag: "Append", message: envelope, claimed }]
   if (note !== undefined) writes.push(dispatchWrite(envelope, note))
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
   system.crashPoint("append.before")
-  const release = () => {
-    if (claimed) cell.reserved--
-  }
-  const receipt = yield* system.store.commit(writes).pipe(Effect.onError(() => Effect.sync(release)))
+  const receipt = yield* Effect.ensuring(system.store.commit(writes), release)
   system.crashPoint("append.after")
-  release()
   const earlier = receipt.duplicates[0]
   if (earlier !== undefined) return yield* repeated(envelope, earlier)
-  const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, claimed, system.nextOrder++)
+  const phase = claimed ? "running" : "waiting"
+  const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
   message.claimedAtMs = envelope.createdAtMs
   if (claimed) cell.running.add(message)
   system.live.set(message.id, message)

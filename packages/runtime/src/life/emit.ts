@@ -9,6 +9,7 @@ import type { ChunkRow } from "../ports/MessageStore.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { AppendChunk } from "../ports/Write.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
+import { commitPatiently } from "./reply.ts"
 import type { System } from "./System.ts"
 
 /** Chunks that may wait for a commit before `emit` waits too: some 60 ms of a fast model, and one small commit. */
@@ -36,8 +37,13 @@ export class ChunkWriter {
     if (message.attempt === 1) this.#recorded = 0
   }
 
-  /** Takes the chunks that are in no commit yet; the seal writes them with itself. */
-  takeUnwritten(): Array<AppendChunk> {
+  /**
+   * Takes the chunks that are in no commit, for the seal to write with itself. Waits for the commit that is under way:
+   * should it be refused, its chunks are among them, or the reply would end with a hole in it.
+   */
+  readonly drain = Effect.suspend(() => Effect.map(this.#written, () => this.#takeUnwritten()))
+
+  #takeUnwritten(): Array<AppendChunk> {
     const taken = this.#unwritten
     this.#unwritten = []
     return taken
@@ -98,12 +104,12 @@ export class ChunkWriter {
   #flush(): void {
     if (this.#writing || this.#unwritten.length === 0) return
     this.#writing = true
-    const writes = this.takeUnwritten()
+    const writes = this.#takeUnwritten()
     this.#system.fork(
-      Effect.matchEffect(this.#system.store.commit(writes), {
+      Effect.matchEffect(commitPatiently(this.#system, writes), {
         onFailure: (failure) =>
           Effect.sync(() => {
-            // Kept for the seal, or for the next emit, whichever comes first.
+            // For the seal, which fails as this did; nothing is said to be done that is not.
             this.#unwritten = [...writes, ...this.#unwritten]
             this.#settle(failure)
           }),

@@ -6,17 +6,17 @@
  * same acts in the same order, whatever its clock and its dice say. `nowMs` and `random` are there for that.
  */
 import { Effect, Schema, Stream } from "effect"
-import type { Ref } from "../actor/Actor.ts"
-import type { ActorContext, ChildOptions, ErasedContext } from "../actor/ActorContext.ts"
+import type { ActorContext, ChildOptions, DispatchNote, ErasedContext } from "../actor/ActorContext.ts"
+import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
-import { TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
+import { type AskFailure, type SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
 import type { StepRow } from "../ports/MessageStore.ts"
 import type { Request } from "./compose.ts"
 import type { ChunkWriter } from "./emit.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
-import type { Life } from "./life.ts"
 import type { Prepared } from "./prepare.ts"
 import type { Attempt } from "./process.ts"
+import { commitPatiently } from "./reply.ts"
 import type { System } from "./System.ts"
 
 /** mulberry32 (Tommy Ettinger, public domain), seeded from the message's id by FNV-1a: the same in every attempt. */
@@ -65,7 +65,7 @@ const makeStep = (
     const value = yield* typeof effect === "function" ? effect(`${message.id}.${ordinal}`) : effect
     const result = yield* Effect.orDie(Schema.encodeUnknownEffect(text)(value))
     system.crashPoint("step.before")
-    yield* system.store.commit([
+    yield* commitPatiently(system, [
       {
         _tag: "RecordStep",
         messageId: message.id,
@@ -81,10 +81,19 @@ const makeStep = (
   })
 }
 
+/** What a handler does to other actors; `life` does it. */
+export interface Dispatch {
+  /** `A` and `E` are what the request's task says: its codec decodes them. */
+  readonly ask: <A, E>(request: Request, note?: DispatchNote) => Effect.Effect<A, E | AskFailure>
+  readonly stream: <A, E>(request: Request, note?: DispatchNote) => Stream.Stream<A, E | AskFailure>
+  /** Composes and routes a message that leaves with the seal, and holds its place in a mailbox. */
+  readonly prepareSend: (request: Request, note?: DispatchNote) => Effect.Effect<Prepared, SendFailure>
+}
+
 /** Makes the context of one attempt; `outgoing` gathers what the seal has to send. */
 export const makeContext = (
   system: System,
-  life: Life,
+  dispatch: Dispatch,
   message: LiveMessage,
   writer: ChunkWriter | undefined,
   outgoing: Array<Prepared>,
@@ -123,13 +132,15 @@ export const makeContext = (
     nowMs: message.claimedAtMs,
     random: seededRandom(message.id),
     step: makeStep(system, message, nextOrdinal),
-    ask: (ref, task, payload, options) => life.ask(child(ref, task, payload, options), options?.dispatch),
+    // Suspended: an act has its number from when it is done, and a second time it is another act.
+    ask: (ref, task, payload, options) =>
+      Effect.suspend(() => dispatch.ask(child(ref, task, payload, options), options?.dispatch)),
     stream: (ref, task, payload, options) =>
-      Stream.suspend(() => life.stream(child(ref, task, payload, options), options?.dispatch)),
+      Stream.suspend(() => dispatch.stream(child(ref, task, payload, options), options?.dispatch)),
     send: (ref, task, payload, options) =>
       Effect.suspend(() => {
         const request = child(ref, task, payload, options)
-        return life.prepare(request, options?.dispatch).pipe(
+        return dispatch.prepareSend(request, options?.dispatch).pipe(
           Effect.map((prepared) => {
             outgoing.push(prepared)
             return prepared.draft.envelope.id

@@ -4,9 +4,8 @@
  */
 import { Effect } from "effect"
 import type { ErasedContext } from "../actor/ActorContext.ts"
-import type { Cell } from "../actor/Cell.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
-import type { LiveMessage } from "./LiveMessage.ts"
+import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
 
 /** The actor's stored state is not one that its definition can read. */
@@ -32,10 +31,12 @@ export interface Attempt {
 }
 
 /** Reads an actor's row the first time it is needed. */
-export const loadState = Effect.fnUntraced(function* (system: System, cell: Cell) {
+export const loadState = Effect.fnUntraced(function* (system: System, cell: LiveCell) {
   if (cell.loaded) return
   const { actor } = cell
   const row = yield* system.store.actor(cell.address)
+  // Another message of the actor was quicker.
+  if (cell.loaded) return
   if (row === undefined || row.state === null) {
     cell.state = actor.initialState(cell.address.id)
   } else if (row.version > actor.version) {
@@ -45,28 +46,24 @@ export const loadState = Effect.fnUntraced(function* (system: System, cell: Cell
       ),
     )
   } else {
-    cell.state = yield* actor
-      .decodeState(row.state)
-      .pipe(
-        Effect.mapError(
-          (error) => new UnreadableState(`the state of ${cell.key} does not fit its schema: ${error.message}`),
-        ),
-      )
+    const unreadable = (error: { readonly message: string }) =>
+      new UnreadableState(`the state of ${cell.key} does not fit its schema: ${error.message}`)
+    cell.state = yield* Effect.mapError(actor.decodeState(row.state), unreadable)
   }
-  cell.restarts = row?.restarts ?? 0
+  cell.restarts = Math.max(cell.restarts, row?.restarts ?? 0)
   cell.loaded = true
-  // The first message of an actor without a start is what starts it.
-  if (row === undefined && actor.start === undefined) {
-    cell.unwritten.push({
-      _tag: "LifecycleEvent",
-      address: cell.address,
-      from: "starting",
-      to: "ready",
-      event: "STARTED",
-      reason: "first message",
-      atMs: system.now(),
-    })
-  }
+  const from = row?.lifecycle ?? "starting"
+  // The first message is what starts an actor without a start, and brings back one that had failed in another process.
+  if (actor.start !== undefined || from === "ready" || cell.lifecycle.state !== "ready") return
+  cell.unwritten.push({
+    _tag: "LifecycleEvent",
+    address: cell.address,
+    from,
+    to: "ready",
+    event: "STARTED",
+    reason: row === undefined ? "first message" : "first message since the system was opened",
+    atMs: system.now(),
+  })
 })
 
 /** Runs the handler of a claimed message. */

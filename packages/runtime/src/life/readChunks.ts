@@ -61,7 +61,7 @@ const nextPage = (system: System, codec: TaskCodec, messageId: string, bell: Bel
         yield* decodeReply(codec, reply)
         return [[], Option.none<number>()] as const
       }
-      if (system.closing) return yield* closing(messageId)
+      if (system.closed) return yield* closing(messageId)
       yield* bell.wait
     }
   })

@@ -55,9 +55,10 @@ export const recover = Effect.fnUntraced(function* (system: System) {
       if (write !== undefined) writes.push(write)
       if (isOver(write)) continue
       const cell = system.registry.cell({ type: row.actorType, id: row.actorId }, actor)
-      const message = new LiveMessage(row, cell, row.attempt, false, system.nextOrder++)
+      const message = new LiveMessage(row, cell, row.attempt, "waiting", system.nextOrder++)
       if (write !== undefined) message.dueAtMs = nowMs
       countAssigned(system, row, cell.key)
+      system.live.set(message.id, message)
       messages.push(message)
     }
     if (writes.length > 0) yield* system.store.commit(writes)

@@ -3,14 +3,15 @@
  * the asker is told, memory follows the log.
  */
 import { Effect } from "effect"
-import type { Cell } from "../actor/Cell.ts"
+import type { Envelope, MessageRow } from "../message/Envelope.ts"
+import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { Write } from "../ports/Write.ts"
-import { failed, freshSignals, released, succeeded, withdrawn } from "../supervision/adaptive/signals.ts"
+import { failed, freshSignals, released, succeeded } from "../supervision/adaptive/signals.ts"
 import { backoffMs } from "../supervision/restartPolicy.ts"
-import { closing } from "./answer.ts"
+import { closing, replyOf } from "./answer.ts"
 import { countAssigned, poolOf } from "./deliver.ts"
-import { LiveMessage } from "./LiveMessage.ts"
+import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
 import type { Seal } from "./seal.ts"
 import type { Verdict } from "./verdict.ts"
@@ -25,9 +26,9 @@ const STORE_BACKOFF = { baseMs: 20, factor: 2, maxMs: 1_000, jitter: 0.5 }
 export const commitPatiently = Effect.fnUntraced(function* (system: System, writes: ReadonlyArray<Write>) {
   for (let tries = 1; ; tries++) {
     const result = yield* Effect.result(system.store.commit(writes))
-    if (result._tag === "Success") return
+    if (result._tag === "Success") return result.success
     const failure: CommitFailure = result.failure
-    if (failure._tag !== "RetryableStoreFailure" || system.closing) return yield* failure
+    if (failure._tag !== "RetryableStoreFailure" || system.closed) return yield* failure
     if (tries === 1)
       yield* Effect.logWarning(`The store cannot write now: ${failure.message} Trying again until it can.`)
     yield* Effect.sleep(backoffMs(STORE_BACKOFF, tries, system.random()))
@@ -51,25 +52,53 @@ export const noteSignals = (system: System, message: LiveMessage, verdict: Verdi
   }
 }
 
-/** The message leaves its target's queue for another's. */
-export const noteWithdrawn = (system: System, message: LiveMessage): void => {
-  const pool = poolOf(system, message.envelope)
-  const signals = pool?.signals.get(message.cell.key)
-  if (signals !== undefined) pool?.signals.set(message.cell.key, withdrawn(signals))
-}
-
 /** The message is over, in memory too. */
-export const forget = (system: System, message: LiveMessage): void => {
+const forget = (system: System, message: LiveMessage): void => {
   message.cell.running.delete(message)
   message.cancelDeadline?.()
   message.cancelDue?.()
   system.live.delete(message.id)
 }
 
+const sameKey = (row: MessageRow, sent: Envelope): boolean =>
+  sent.idempotencyKey !== null &&
+  row.idempotencyKey === sent.idempotencyKey &&
+  row.task === sent.task &&
+  row.pool === sent.pool &&
+  // A message to a pool answers for the pool, wherever it has moved.
+  (sent.pool !== null || (row.actorType === sent.actorType && row.actorId === sent.actorId))
+
+/**
+ * Which of the sends of a commit were not new. The receipt gives the messages that stood in the way, in the order of
+ * their appends, but not whose way: from the last send back, each takes the last row that is left, where that row is of
+ * its id or its key. (Forwards, a send would take for its duplicate the row that a later send of the same key met: its
+ * own.)
+ */
+export const repeatedSends = (
+  sent: ReadonlyArray<Envelope>,
+  duplicates: ReadonlyArray<MessageRow>,
+): ReadonlySet<string> => {
+  const repeated = new Set<string>()
+  let left = duplicates.length
+  for (const envelope of sent.toReversed()) {
+    const row = duplicates[left - 1]
+    if (row === undefined) break
+    if (row.id !== envelope.id && !sameKey(row, envelope)) continue
+    repeated.add(envelope.id)
+    left--
+  }
+  return repeated
+}
+
 /**
  * Memory follows the commit. Gives the messages that now wait in a mailbox, in order: a retry, and what the handler sent.
  */
-export const follow = (system: System, message: LiveMessage, sealed: Seal): ReadonlyArray<LiveMessage> => {
+export const follow = (
+  system: System,
+  message: LiveMessage,
+  sealed: Seal,
+  receipt: CommitReceipt,
+): ReadonlyArray<LiveMessage> => {
   const { outcome } = sealed
   const waiting: Array<LiveMessage> = []
   if (outcome._tag === "Ended") {
@@ -81,8 +110,13 @@ export const follow = (system: System, message: LiveMessage, sealed: Seal): Read
     countAssigned(system, message.envelope, outcome.cell.key)
     waiting.push(message)
   }
+  const repeated = repeatedSends(
+    sealed.sent.map(({ envelope }) => envelope),
+    receipt.duplicates,
+  )
   for (const { envelope, cell } of sealed.sent) {
-    const sent = new LiveMessage(envelope, cell, 0, false, system.nextOrder++)
+    if (repeated.has(envelope.id)) continue
+    const sent = new LiveMessage(envelope, cell, 0, "waiting", system.nextOrder++)
     system.live.set(sent.id, sent)
     countAssigned(system, envelope, cell.key)
     waiting.push(sent)
@@ -90,20 +124,36 @@ export const follow = (system: System, message: LiveMessage, sealed: Seal): Read
   return waiting
 }
 
-/** Puts a message that ran, or waited elsewhere, back to waiting at `cell`. */
-export const requeue = (message: LiveMessage, cell: Cell, dueAtMs: number): void => {
+/** Prepares a message that ran, or waited elsewhere, for waiting at `cell`. */
+export const requeue = (message: LiveMessage, cell: LiveCell, dueAtMs: number): void => {
   message.cell.running.delete(message)
   message.cell = cell
   message.envelope = { ...message.envelope, actorType: cell.address.type, actorId: cell.address.id }
   message.dueAtMs = dueAtMs
-  message.running = false
+  message.phase = "waiting"
   message.fiber = undefined
-  message.interruption = undefined
 }
 
-/** A message whose end this process cannot write: it stays in the log as it is, for the next start. */
+/** A message whose end this process does not write: it stays in the log as it is, for the next start. */
 export const abandon = (system: System, message: LiveMessage, failure: CommitFailure | undefined): void => {
   forget(system, message)
   const end = failure?._tag === "TerminalStoreFailure" ? failure : closing(message.id)
   system.askers.end(message.id, { _tag: "Unknown", failure: end })
 }
+
+/**
+ * A commit about the message was refused for good. Where that is because the log knows more than memory does (another
+ * program ended the message), the log is right.
+ */
+export const lose = Effect.fnUntraced(function* (system: System, message: LiveMessage, failure: CommitFailure) {
+  if (!system.closed) yield* Effect.logError(`Message ${message.id} is given up by this process: ${failure.message}`)
+  if (failure._tag === "TerminalStaleAttempt") {
+    const row = yield* Effect.orElseSucceed(system.store.message(message.id), () => undefined)
+    const reply = row === undefined ? undefined : replyOf(row)
+    if (reply !== undefined) {
+      forget(system, message)
+      return system.askers.end(message.id, { _tag: "Replied", reply })
+    }
+  }
+  abandon(system, message, failure)
+})

@@ -3,19 +3,19 @@
  * pool the target is decided from evidence, and the decision becomes a line in `routes`.
  */
 import { Effect } from "effect"
-import type { Ref } from "../actor/Actor.ts"
-import type { Cell } from "../actor/Cell.ts"
 import { isGone } from "../actor/lifecycle.ts"
+import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalUnknownActor } from "../message/DeliveryFailure.ts"
 import type { RouteDecision } from "../ports/Write.ts"
 import { decide, type Evidence } from "../supervision/adaptive/decide.ts"
 import { believedSuccess, freshSignals, oldestRunningMs } from "../supervision/adaptive/signals.ts"
+import type { LiveCell } from "./LiveMessage.ts"
 import type { LivePool, System } from "./System.ts"
 
 /** Where a message goes, and for a pool, why. */
 export interface Route {
-  readonly cell: Cell
+  readonly cell: LiveCell
   readonly pool: string | null
   readonly decision: Omit<RouteDecision, "messageId" | "attempt"> | undefined
 }

@@ -3,13 +3,12 @@
  * State, sends, reply, acknowledgement, route and lifecycle go into it together, and the claim of the message that runs
  * next; all of it becomes true, or none of it.
  */
-import type { Cell } from "../actor/Cell.ts"
 import type { Envelope, FinalStatus } from "../message/Envelope.ts"
 import type { FailureRecord, Reply } from "../message/Reply.ts"
 import type { AppendChunk, Write } from "../ports/Write.ts"
 import { backoffMs } from "../supervision/restartPolicy.ts"
 import { dispatchWrite, poolOf } from "./deliver.ts"
-import type { LiveMessage } from "./LiveMessage.ts"
+import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
 import { routeWithin } from "./route.ts"
 import type { System } from "./System.ts"
@@ -20,9 +19,9 @@ export interface Seal {
   readonly writes: Array<Write>
   readonly outcome:
     | { readonly _tag: "Ended"; readonly reply: Reply; readonly state: { readonly value: unknown } | undefined }
-    | { readonly _tag: "Again"; readonly cell: Cell; readonly dueAtMs: number }
+    | { readonly _tag: "Again"; readonly cell: LiveCell; readonly dueAtMs: number }
   /** Messages that the handler sent, now in the log. */
-  readonly sent: ReadonlyArray<{ readonly envelope: Envelope; readonly cell: Cell }>
+  readonly sent: ReadonlyArray<{ readonly envelope: Envelope; readonly cell: LiveCell }>
 }
 
 const settle = (
@@ -42,7 +41,7 @@ const settle = (
 })
 
 /** The actor's row, with its state or without. */
-export const putActor = (cell: Cell, state: string | undefined, atMs: number): Write => ({
+export const putActor = (cell: LiveCell, state: string | undefined, atMs: number): Write => ({
   _tag: "PutActor",
   address: cell.address,
   lifecycle: cell.lifecycle.state,

@@ -20,6 +20,18 @@ export type Verdict =
   /** Left as it is, for recovery. */
   | { readonly _tag: "Abandoned" }
 
+/** The ends of messages that did not run, or not any more. */
+export const EXPIRED: FailureRecord = {
+  tag: "TerminalExpired",
+  message: "The deadline passed before the message was run.",
+  retry: "terminal",
+}
+export const CANCELLED: FailureRecord = {
+  tag: "TerminalCancelled",
+  message: "The message was cancelled before it was run.",
+  retry: "terminal",
+}
+
 /** Causes are kept for reading; longer ones say nothing new. */
 const CAUSE_LENGTH_MAX = 4_000
 

@@ -91,7 +91,12 @@ export interface LifecycleEvent {
   readonly atMs: number
 }
 
-/** Why a message went where it went. `evidence` is JSON: what the decision saw, the pool's configuration included. */
+/**
+ * Why a message went where it went. Dropped where the same commit's `Append` of the message appended nothing: a message
+ * that is sent twice is routed once.
+ *
+ * `evidence` is JSON: what the decision saw, the pool's configuration included.
+ */
 export interface RouteDecision {
   readonly _tag: "RouteDecision"
   readonly messageId: string

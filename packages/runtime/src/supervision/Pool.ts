@@ -2,8 +2,9 @@
  * The boundary between a name and the actors behind it: a pool is a set of actors that can answer the same tasks. A
  * message to a pool goes to one of them, and to another when that one fails.
  */
-import type { Ref } from "../actor/Actor.ts"
+
 import { checkAddress } from "../actor/Actor.ts"
+import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
 
 export interface PoolOptions<T extends AnyTask> {

@@ -5,21 +5,21 @@
  * Trees: the system supervises one supervisor a type of actor, and that its actors. An actor that escalates makes its
  * type restart; escalations beyond `escalationsMax` within a minute close the system.
  */
-import { Cause, Effect, Exit, Scope } from "effect"
+import { Cause, Effect, Exit, type Fiber, Scope } from "effect"
 import type { ActorSelf } from "../actor/ActorContext.ts"
-import type { Cell } from "../actor/Cell.ts"
 import { isGone, type LifecycleInput, takesMessages } from "../actor/lifecycle.ts"
 import { stepLifecycle } from "../actor/stepLifecycle.ts"
 import { alarm } from "../life/alarm.ts"
-import { countAssigned, poolOf } from "../life/deliver.ts"
-import type { LiveMessage } from "../life/LiveMessage.ts"
+import { countAssigned, countWithdrawn, poolOf } from "../life/deliver.ts"
+import type { LiveCell, LiveMessage } from "../life/LiveMessage.ts"
 import type { Life, Supervision } from "../life/life.ts"
-import { abandon, commitPatiently, noteWithdrawn, requeue } from "../life/reply.ts"
+import { commitPatiently, lose, requeue } from "../life/reply.ts"
 import { routeWithin } from "../life/route.ts"
 import type { System } from "../life/System.ts"
 import { putActor } from "../life/seal.ts"
 import type { FailureRecord } from "../message/Reply.ts"
 import type { Write } from "../ports/Write.ts"
+import { LifecycleLog } from "./LifecycleLog.ts"
 import { backoffMs, restartsWithin } from "./restartPolicy.ts"
 
 /** The window of `escalationsMax`. */
@@ -33,50 +33,93 @@ interface Said {
   degraded?: string
 }
 
-export interface Supervisor extends Supervision {
-  /** Drains an actor, then stops it. */
-  readonly stop: (cell: Cell, reason: string) => void
-  /** Closes every actor's resource. */
-  readonly closeAll: Effect.Effect<void>
-}
+export class Supervisor implements Supervision {
+  readonly #system: System
+  readonly #life: Life
+  readonly #giveUpSystem: (reason: string) => void
+  readonly #log: LifecycleLog
+  /** Starts under way. */
+  readonly #starting = new Map<LiveCell, Fiber.Fiber<void>>()
+  #escalationsAtMs: ReadonlyArray<number> = []
 
-export const makeSupervisor = (system: System, life: Life, giveUpSystem: (reason: string) => void): Supervisor => {
-  const starting = new Set<Cell>()
-  let escalationsAtMs: ReadonlyArray<number> = []
-
-  /** Writes in the order of the calls: the store keeps it. */
-  const write = (writes: ReadonlyArray<Write>): void => {
-    system.fork(
-      commitPatiently(system, writes).pipe(
-        Effect.catch((failure) => Effect.logWarning(`A lifecycle change was not written: ${failure.message}`)),
-        Effect.uninterruptible,
-      ),
-    )
+  /** @param giveUpSystem called when too many actors have escalated */
+  constructor(system: System, life: Life, giveUpSystem: (reason: string) => void) {
+    this.#system = system
+    this.#life = life
+    this.#giveUpSystem = giveUpSystem
+    this.#log = new LifecycleLog(system)
   }
 
   /** Steps the lifecycle machine; a change is written with its cause. */
-  const step = (cell: Cell, event: LifecycleInput, reason: string): boolean => {
+  #step(cell: LiveCell, event: LifecycleInput, reason: string): boolean {
     const from = cell.lifecycle.state
     const next = stepLifecycle(cell.lifecycle, event)
     if (next === cell.lifecycle) return false
     cell.lifecycle = next
-    const atMs = system.now()
+    const atMs = this.#system.now()
     const why = reason.slice(0, REASON_LENGTH_MAX)
-    write([
+    this.#log.write([
       putActor(cell, undefined, atMs),
       { _tag: "LifecycleEvent", address: cell.address, from, to: next.state, event: event.type, reason: why, atMs },
     ])
     return true
   }
 
-  const closeScope = (cell: Cell): Effect.Effect<void> => {
-    const { scope } = cell
-    cell.scope = undefined
-    cell.resource = undefined
-    return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+  // Starting.
+
+  /** An actor with a start is wanted. */
+  wanted(cell: LiveCell): void {
+    if (cell.actor.start !== undefined && cell.scope === undefined) this.#launch(cell)
   }
 
-  const selfOf = (cell: Cell, scope: Scope.Closeable, said: Said): ActorSelf => {
+  #launch(cell: LiveCell): void {
+    if (this.#starting.has(cell) || cell.lifecycle.state !== "starting") return
+    const begin = cell.actor.start
+    if (begin === undefined) {
+      this.#step(cell, { type: "STARTED" }, "restarted")
+      this.#life.pump(cell)
+      return
+    }
+    const scope = Scope.makeUnsafe()
+    cell.scope = scope
+    const said: Said = {}
+    const fiber = this.#system.fork(this.#start(cell, begin(this.#selfOf(cell, scope, said)), scope, said))
+    // A start that ends, or crashes, before its first wait has nothing left to be stopped.
+    if (fiber.pollUnsafe() !== undefined || cell.scope !== scope) return
+    this.#starting.set(cell, fiber)
+    fiber.addObserver(() => {
+      if (this.#starting.get(cell) === fiber) this.#starting.delete(cell)
+    })
+  }
+
+  /** Acquires the actor's resource; `starting` becomes `ready`, or the crash is counted. */
+  readonly #start = Effect.fnUntraced(function* (
+    this: Supervisor,
+    cell: LiveCell,
+    begin: Effect.Effect<unknown, unknown, unknown>,
+    scope: Scope.Closeable,
+    said: Said,
+  ) {
+    const row = yield* Effect.orElseSucceed(this.#system.store.actor(cell.address), () => undefined)
+    if (row !== undefined) cell.restarts = Math.max(cell.restarts, row.restarts)
+    const exit = yield* Effect.exit(Effect.provideContext(Scope.provide(begin, scope), this.#system.services))
+    // It crashed, or was stopped, meanwhile.
+    if (cell.scope !== scope) return
+    this.#starting.delete(cell)
+    if (Exit.isSuccess(exit)) {
+      cell.resource = exit.value
+      const what = said.what === undefined ? "" : `: ${said.what}`
+      this.#step(cell, { type: "STARTED" }, `${cell.restarts === 0 ? "started" : `restart ${cell.restarts}`}${what}`)
+      if (said.degraded !== undefined) this.#step(cell, { type: "DEGRADED" }, said.degraded)
+      return this.#life.pump(cell)
+    }
+    const error = Cause.squash(exit.cause)
+    const reason = error instanceof Error ? error.message : String(error)
+    if (isTerminal(error)) this.gaveUp(cell, reason)
+    else this.crashed(cell, `start failed: ${reason}`)
+  })
+
+  #selfOf(cell: LiveCell, scope: Scope.Closeable, said: Said): ActorSelf {
     // What an earlier incarnation still says is not about this one.
     const ifCurrent = (then: () => void) =>
       Effect.sync(() => {
@@ -84,7 +127,7 @@ export const makeSupervisor = (system: System, life: Life, giveUpSystem: (reason
       })
     return {
       address: cell.address,
-      crash: (reason) => ifCurrent(() => crashed(cell, reason)),
+      crash: (reason) => ifCurrent(() => this.crashed(cell, reason)),
       describe: (what) =>
         Effect.sync(() => {
           said.what = what
@@ -92,169 +135,176 @@ export const makeSupervisor = (system: System, life: Life, giveUpSystem: (reason
       degraded: (reason) =>
         ifCurrent(() => {
           if (cell.lifecycle.state === "starting") said.degraded = reason
-          else step(cell, { type: "DEGRADED" }, reason)
+          else this.#step(cell, { type: "DEGRADED" }, reason)
         }),
-      recovered: (reason) => ifCurrent(() => void step(cell, { type: "RECOVERED" }, reason)),
+      recovered: (reason) => ifCurrent(() => void this.#step(cell, { type: "RECOVERED" }, reason)),
     }
   }
 
-  /** Acquires the actor's resource; `starting` becomes `ready`, or the crash is counted. */
-  const start = Effect.fnUntraced(function* (cell: Cell) {
-    const begin = cell.actor.start
-    if (begin === undefined) {
-      step(cell, { type: "STARTED" }, "restarted")
-      return life.pump(cell)
+  // Crashing, and what follows.
+
+  /** The actor died: it is restarted after a wait, or given up. */
+  crashed(cell: LiveCell, reason: string): void {
+    cell.loaded = false
+    if (this.#system.closing || !this.#step(cell, { type: "CRASHED", atMs: this.#system.now() }, reason)) return
+    this.#release(cell)
+    this.#interruptRunning(cell)
+    if (cell.lifecycle.state === "restarting") this.#restartLater(cell)
+    else this.#exceeded(cell, reason)
+    this.#evacuate(cell, reason)
+  }
+
+  /** The actor can never go on. */
+  gaveUp(cell: LiveCell, reason: string): void {
+    cell.loaded = false
+    if (!this.#step(cell, { type: "GAVE_UP" }, reason)) return
+    this.#release(cell)
+    this.#interruptRunning(cell)
+    this.#evacuate(cell, reason)
+  }
+
+  #restartLater(cell: LiveCell): void {
+    cell.restarts++
+    const { backoff } = cell.actor.supervision
+    const waitMs = backoffMs(backoff, cell.lifecycle.context.restartsAtMs.length, this.#system.random())
+    alarm(this.#system, this.#system.now() + waitMs, () => {
+      if (this.#system.closing || cell.lifecycle.state !== "restarting") return
+      this.#step(cell, { type: "RESTART" }, `after ${waitMs} ms`)
+      this.#launch(cell)
+    })
+  }
+
+  #exceeded(cell: LiveCell, reason: string): void {
+    const { onExceeded } = cell.actor.supervision
+    if (onExceeded === "stop") this.#step(cell, { type: "STOP" }, reason)
+    if (onExceeded === "escalate") this.#escalate(cell, reason)
+  }
+
+  /** The type's supervisor restarts all of its actors; the system counts it. */
+  #escalate(cell: LiveCell, reason: string): void {
+    const nowMs = this.#system.now()
+    this.#escalationsAtMs = [...restartsWithin(this.#escalationsAtMs, nowMs, ESCALATION_WINDOW_MS), nowMs]
+    const count = this.#escalationsAtMs.length
+    if (count > this.#system.settings.escalationsMax) {
+      this.#giveUpSystem(`${cell.key} escalated, as ${count - 1} actors did within a minute: ${reason}`)
+      return
     }
-    const scope = yield* Scope.make()
-    const said: Said = {}
-    cell.scope = scope
-    const row = yield* system.store.actor(cell.address).pipe(Effect.orElseSucceed(() => undefined))
-    if (row !== undefined) cell.restarts = Math.max(cell.restarts, row.restarts)
-    const exit = yield* Effect.exit(
-      Effect.provideContext(Scope.provide(begin(selfOf(cell, scope, said)), scope), system.services),
-    )
-    if (cell.scope !== scope) return yield* Scope.close(scope, Exit.void)
-    if (Exit.isSuccess(exit)) {
-      cell.resource = exit.value
-      const what = said.what === undefined ? "" : `: ${said.what}`
-      step(cell, { type: "STARTED" }, `${cell.restarts === 0 ? "started" : `restart ${cell.restarts}`}${what}`)
-      if (said.degraded !== undefined) step(cell, { type: "DEGRADED" }, said.degraded)
-      return life.pump(cell)
+    for (const sibling of [...this.#system.registry.all()]) {
+      if (sibling.actor !== cell.actor) continue
+      if (sibling === cell) {
+        cell.lifecycle = { ...cell.lifecycle, context: { ...cell.lifecycle.context, restartsAtMs: [] } }
+        this.#step(cell, { type: "RESTART" }, `restarted by the supervisor of ${cell.actor.name}`)
+        this.#launch(cell)
+      } else if (takesMessages(sibling.lifecycle.state)) {
+        this.crashed(sibling, `restarted with ${cell.key}`)
+      }
     }
-    const error = Cause.squash(exit.cause)
-    const tag = Cause.findErrorOption(exit.cause)
-    const reason = error instanceof Error ? error.message : String(error)
-    if (tag._tag === "Some" && tag.value._tag.startsWith("Terminal")) gaveUp(cell, reason)
-    else crashed(cell, `start failed: ${reason}`)
+  }
+
+  // Stopping.
+
+  /** Drains an actor, then stops it: what runs may end, within `drainMsMax`; what waits moves, or becomes dead letters. */
+  stop(cell: LiveCell, reason: string): boolean {
+    if (!this.#step(cell, { type: "DRAIN" }, reason) && !this.#step(cell, { type: "STOP" }, reason)) return false
+    if (cell.lifecycle.state !== "draining") this.#release(cell)
+    this.#evacuate(cell, reason)
+    this.rested(cell)
+    if (cell.lifecycle.state !== "draining") return true
+    const { drainMsMax } = this.#system.settings
+    alarm(this.#system, this.#system.now() + drainMsMax, () => {
+      if (cell.lifecycle.state !== "draining") return
+      this.#step(cell, { type: "STOP" }, `what ran had not ended after ${drainMsMax} ms`)
+      this.#release(cell)
+      this.#interruptRunning(cell)
+    })
+    return true
+  }
+
+  /** The actor has finished a message: one that drains may be done. */
+  rested(cell: LiveCell): void {
+    if (cell.lifecycle.state !== "draining" || cell.running.size > 0) return
+    this.#step(cell, { type: "DRAINED" }, "nothing runs any more")
+    this.#release(cell)
+  }
+
+  /** Closes every actor's resource. */
+  readonly closeAll: Effect.Effect<void> = Effect.suspend(() => {
+    for (const fiber of this.#starting.values()) fiber.interruptUnsafe()
+    return Effect.forEach([...this.#system.registry.all()], takeScope, { concurrency: "unbounded", discard: true })
   })
 
-  const launch = (cell: Cell): void => {
-    if (starting.has(cell) || cell.lifecycle.state !== "starting") return
-    starting.add(cell)
-    system.fork(
-      Effect.ensuring(
-        start(cell),
-        Effect.sync(() => starting.delete(cell)),
-      ),
-    )
+  /** Lets the resource go, and a start that is under way. */
+  #release(cell: LiveCell): void {
+    const fiber = this.#starting.get(cell)
+    this.#starting.delete(cell)
+    this.#system.fork(takeScope(cell))
+    fiber?.interruptUnsafe()
   }
 
-  const interruptRunning = (cell: Cell): void => {
+  #interruptRunning(cell: LiveCell): void {
     for (const message of cell.running) {
       message.interruption ??= "restarted"
       message.fiber?.interruptUnsafe()
     }
   }
 
+  // The messages of an actor that does not run them.
+
+  /** Moves what waits to other targets; what cannot move waits on, or dies with its actor. */
+  #evacuate(cell: LiveCell, reason: string): void {
+    for (const message of cell.mailbox.all()) this.#save(message, reason)
+  }
+
+  /** A message came to an actor that runs none any more. */
+  stranded(message: LiveMessage): void {
+    this.#save(message, "it came too late")
+  }
+
+  #save(message: LiveMessage, reason: string): void {
+    const { cell } = message
+    const { state } = cell.lifecycle
+    if (this.#reroute(message, `${cell.key} is ${state}`) || !isGone(state)) return
+    const text = `${cell.key} is ${state}: ${reason}`
+    const record: FailureRecord = { tag: "TerminalActorFailed", message: text, retry: "terminal" }
+    this.#life.endWaiting(message, "dead", record)
+  }
+
   /** Gives a waiting message to another target of its pool. */
-  const reroute = (message: LiveMessage, reason: string): boolean => {
-    const pool = poolOf(system, message.envelope)
-    const to = pool === undefined ? undefined : routeWithin(system, pool, message.triedTargets)
+  #reroute(message: LiveMessage, reason: string): boolean {
+    const pool = poolOf(this.#system, message.envelope)
+    const to = pool === undefined ? undefined : routeWithin(this.#system, pool, message.triedTargets)
     if (to?.decision === undefined || to.cell === message.cell) return false
     const { cell, decision } = to
     message.cell.mailbox.remove(message)
-    noteWithdrawn(system, message)
+    countWithdrawn(this.#system, message)
+    message.phase = "moving"
     const { id: messageId, attempt } = message
     const writes: ReadonlyArray<Write> = [
       { _tag: "Reroute", messageId, attempt, target: cell.address, deliverAtMs: message.dueAtMs },
       { ...decision, reason: `${reason}; ${decision.reason}`, messageId, attempt: attempt + 1 },
     ]
-    system.fork(
-      Effect.matchEffect(commitPatiently(system, writes), {
+    this.#system.fork(
+      Effect.matchEffect(commitPatiently(this.#system, writes), {
         onSuccess: () =>
           Effect.sync(() => {
-            if (!system.live.has(messageId)) return
             requeue(message, cell, message.dueAtMs)
-            countAssigned(system, message.envelope, cell.key)
-            life.enqueue(message)
+            countAssigned(this.#system, message.envelope, cell.key)
+            this.#life.enqueue(message)
           }),
-        onFailure: (failure) => Effect.sync(() => abandon(system, message, failure)),
+        onFailure: (failure) => lose(this.#system, message, failure),
       }).pipe(Effect.uninterruptible),
     )
     return true
   }
+}
 
-  /** Moves what waits to other targets; what cannot move waits on, or dies with its actor. */
-  const evacuate = (cell: Cell, reason: string): void => {
-    const gone = isGone(cell.lifecycle.state)
-    for (const message of cell.mailbox.all()) {
-      if (reroute(message, `${cell.key} is ${cell.lifecycle.state}`) || !gone) continue
-      const text = `${cell.key} is ${cell.lifecycle.state}: ${reason}`
-      const record: FailureRecord = { tag: "TerminalActorFailed", message: text, retry: "terminal" }
-      life.endWaiting(message, "dead", record)
-    }
-  }
+const isTerminal = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "_tag" in error && String(error._tag).startsWith("Terminal")
 
-  const restartLater = (cell: Cell): void => {
-    cell.restarts++
-    const { backoff } = cell.actor.supervision
-    const waitMs = backoffMs(backoff, cell.lifecycle.context.restartsAtMs.length, system.random())
-    alarm(system, system.now() + waitMs, () => {
-      if (system.closing || cell.lifecycle.state !== "restarting") return
-      step(cell, { type: "RESTART" }, `after ${waitMs} ms`)
-      launch(cell)
-    })
-  }
-
-  const exceeded = (cell: Cell, reason: string): void => {
-    const { onExceeded } = cell.actor.supervision
-    if (onExceeded === "stop") step(cell, { type: "STOP" }, reason)
-    if (onExceeded === "escalate") escalate(cell, reason)
-  }
-
-  /** The type's supervisor restarts all of its actors; the system counts it. */
-  const escalate = (cell: Cell, reason: string): void => {
-    const nowMs = system.now()
-    escalationsAtMs = [...restartsWithin(escalationsAtMs, nowMs, ESCALATION_WINDOW_MS), nowMs]
-    if (escalationsAtMs.length > system.settings.escalationsMax) {
-      return giveUpSystem(
-        `${cell.key} escalated, as ${escalationsAtMs.length - 1} actors did within a minute: ${reason}`,
-      )
-    }
-    for (const sibling of [...system.registry.all()]) {
-      if (sibling.actor !== cell.actor) continue
-      if (sibling === cell) {
-        cell.lifecycle = { ...cell.lifecycle, context: { ...cell.lifecycle.context, restartsAtMs: [] } }
-        step(cell, { type: "RESTART" }, `restarted by the supervisor of ${cell.actor.name}`)
-        launch(cell)
-      } else if (takesMessages(sibling.lifecycle.state)) {
-        crashed(sibling, `restarted with ${cell.key}`)
-      }
-    }
-  }
-
-  const crashed = (cell: Cell, reason: string): void => {
-    if (system.closing || !step(cell, { type: "CRASHED", atMs: system.now() }, reason)) return
-    cell.loaded = false
-    system.fork(closeScope(cell))
-    interruptRunning(cell)
-    if (cell.lifecycle.state === "restarting") restartLater(cell)
-    else exceeded(cell, reason)
-    evacuate(cell, reason)
-  }
-
-  const gaveUp = (cell: Cell, reason: string): void => {
-    if (!step(cell, { type: "GAVE_UP" }, reason)) return
-    cell.loaded = false
-    system.fork(closeScope(cell))
-    interruptRunning(cell)
-    evacuate(cell, reason)
-  }
-
-  return {
-    wanted: (cell) => {
-      if (cell.actor.start !== undefined && cell.scope === undefined) launch(cell)
-    },
-    crashed,
-    gaveUp,
-    stop: (cell, reason) => {
-      if (!step(cell, { type: "STOP" }, reason)) return
-      system.fork(closeScope(cell))
-      interruptRunning(cell)
-      evacuate(cell, reason)
-    },
-    closeAll: Effect.suspend(() =>
-      Effect.forEach([...system.registry.all()], closeScope, { concurrency: "unbounded", discard: true }),
-    ),
-  }
+/** Takes the resource out of the actor, and closes it. */
+const takeScope = (cell: LiveCell): Effect.Effect<void> => {
+  const { scope } = cell
+  cell.scope = undefined
+  cell.resource = undefined
+  return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
 }

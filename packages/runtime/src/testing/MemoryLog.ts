@@ -81,13 +81,14 @@ const putOrdinal = <A extends { readonly messageId: string; readonly ordinal: nu
   if (!rows.some(({ ordinal }) => ordinal === row.ordinal)) put(lists, row.messageId, [...rows, row], undo)
 }
 
-const append = (log: MemoryLog, write: Append, duplicates: Array<MessageRow>, undo: Undo): void => {
+/** False where an earlier message stands in the way. */
+const append = (log: MemoryLog, write: Append, duplicates: Array<MessageRow>, undo: Undo): boolean => {
   const { message } = write
   const key = keyOf(message)
   const earlierId = log.messages.has(message.id) ? message.id : key === undefined ? undefined : log.keys.get(key)
   if (earlierId !== undefined) {
     duplicates.push(log.messages.get(earlierId)!)
-    return
+    return false
   }
   if (key !== undefined) put(log.keys, key, message.id, undo)
   const row: MessageRow = {
@@ -101,6 +102,7 @@ const append = (log: MemoryLog, write: Append, duplicates: Array<MessageRow>, un
     error: null,
   }
   put(log.messages, message.id, row, undo)
+  return true
 }
 
 /** The row that a fenced write is about; throws where the message is elsewhere in its life. */
@@ -155,10 +157,15 @@ const retry = (log: MemoryLog, write: Retry, undo: Undo): void => {
   put(log.messages, row.id, { ...onTarget(row, target), status: "pending", startedAtMs: null, deliverAtMs }, undo)
 }
 
-const applyOne = (log: MemoryLog, write: Write, duplicates: Array<MessageRow>, undo: Undo): void => {
+const applyOne = (
+  log: MemoryLog,
+  write: Write,
+  { duplicates, refused }: { readonly duplicates: Array<MessageRow>; readonly refused: Set<string> },
+  undo: Undo,
+): void => {
   switch (write._tag) {
     case "Append":
-      append(log, write, duplicates, undo)
+      if (!append(log, write, duplicates, undo)) refused.add(write.message.id)
       break
     case "Claim": {
       const row = fenced(log, write, write.attempt - 1, ["pending"])
@@ -191,6 +198,7 @@ const applyOne = (log: MemoryLog, write: Write, duplicates: Array<MessageRow>, u
       break
     }
     case "RouteDecision": {
+      if (refused.has(write.messageId)) break
       const { _tag, ...rest } = write
       push(log.routes, { seq: log.routes.length + 1, ...rest }, undo)
       break
@@ -227,7 +235,8 @@ export const applyCommit = (
   const duplicates: Array<MessageRow> = []
   const undo: Undo = []
   try {
-    for (const write of writes) applyOne(log, write, duplicates, undo)
+    const appends = { duplicates, refused: new Set<string>() }
+    for (const write of writes) applyOne(log, write, appends, undo)
     beforeCommit()
     return { duplicates }
   } catch (error) {

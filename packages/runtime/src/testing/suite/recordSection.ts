@@ -136,6 +136,18 @@ const stories = ({ test, expect }: SuiteKit): void => {
       expect(yield* found({ messageId: "A", pool: "kitchen" })).toEqual(["Akitchen"])
     }))
 
+  test("4.9 a route of a message that was not appended is dropped, and one of a later commit is kept", ({
+    store,
+    reader,
+  }) =>
+    Effect.gen(function* () {
+      yield* store.commit([append("A", { idempotencyKey: "k" }), routeDecision("A")])
+      yield* store.commit([append("A"), routeDecision("A"), append("B", { idempotencyKey: "k" }), routeDecision("B")])
+      expect((yield* reader.routes({}, 10)).map(({ messageId }) => messageId)).toEqual(["A"])
+      yield* store.commit([append("C"), routeDecision("C"), routeDecision("A", "bar", 2)])
+      expect((yield* reader.routes({}, 10)).map(({ messageId }) => messageId)).toEqual(["A", "C", "A"])
+    }))
+
   test("4.8 feedback is taken, for any message, as often as it is given", ({ store }) =>
     Effect.gen(function* () {
       const feedback = { _tag: "PutFeedback", messageId: "A", label: null, source: "user", atMs: START_MS } as const
