@@ -16,4 +16,6 @@ export {
 } from "./inference/Engine.ts"
 export type { Dtype } from "./inference/modelFolder.ts"
 export type { EngineCounters } from "./inference/protocol.ts"
+export * from "./LanguageModel.ts"
+export * from "./languageModelTarget.ts"
 export * from "./ModelTarget.ts"
