@@ -82,6 +82,20 @@ export class ActorSystem extends Context.Service<
     Layer.effect(ActorSystem, open(options))
 }
 
+/** What cannot be opened as it is written, in one sentence. */
+const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined => {
+  const names = [...options.actors, ...(options.pools ?? [])].map(({ name }) => name)
+  const double = names.find((name, index) => names.indexOf(name) !== index)
+  if (double !== undefined) return `there are two actors or pools called ${double}; give each a name of its own`
+  for (const setting of ["messageBytesMax", "residentMax", "drainMsMax", "escalationsMax"] as const) {
+    const value = options[setting]
+    const min = setting === "drainMsMax" || setting === "escalationsMax" ? 0 : 1
+    if (value === undefined || (Number.isSafeInteger(value) && value >= min)) continue
+    return `${setting} must be a whole number, ${min} or more, and is ${value}`
+  }
+  return undefined
+}
+
 const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry<LiveMessage>) => {
   const byName = new Map(options.actors.map((actor) => [actor.name, actor]))
   const pools = new Map<string, LivePool>()
@@ -103,6 +117,8 @@ const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry<Liv
 }
 
 const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>) {
+  const mistake = mistakeIn(options)
+  if (mistake !== undefined) return yield* Effect.die(new Error(`The system cannot be opened: ${mistake}.`))
   const settings: Settings = { ...SETTINGS_DEFAULT, ...options }
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
@@ -199,6 +215,10 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
         }
         const known = replyOf(row)
         if (known !== undefined) return known
+        if (!system.actors.has(row.actorType)) {
+          const message = `Message ${messageId} waits for an actor ${row.actorType}, which this system does not have.`
+          return yield* new TerminalInvalidMessage({ actor: row.actorType, task: row.task, message })
+        }
         const end = yield* ending(system, messageId)
         return end._tag === "Replied" ? end.reply : yield* end.failure
       }),

@@ -13,10 +13,12 @@
 import { Cause, Effect, Exit, Layer, ManagedRuntime, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import { ActorSystem, type ActorSystemOptions } from "./ActorSystem.ts"
-import type { AnyActor, Ref, Services } from "./actor/Actor.ts"
+import type { AnyActor, Services } from "./actor/Actor.ts"
 import type { SendOptions } from "./actor/ActorContext.ts"
+import type { Ref } from "./actor/Ref.ts"
 import type { AnyTask, Chunk, Whole } from "./actor/Task.ts"
 import type { Score } from "./life/feedback.ts"
+import { RetryableClosing } from "./message/DeliveryFailure.ts"
 import type { Reply } from "./message/Reply.ts"
 import type { MessageStore } from "./ports/MessageStore.ts"
 
@@ -73,13 +75,36 @@ const settle = async <A, E>(exit: Promise<Exit.Exit<A, E>>, signal: AbortSignal 
   throw Cause.squash(result.cause)
 }
 
+/** A stream that ends with the signal's reason when it is aborted. */
+const abortable = <A, E, R>(
+  chunks: Stream.Stream<A, E, R>,
+  signal: AbortSignal | undefined,
+): Stream.Stream<A, unknown, R> =>
+  signal === undefined
+    ? chunks
+    : Stream.interruptWhen(
+        chunks,
+        Effect.callback<never, unknown>((resume) => {
+          const abort = () => resume(Effect.fail(signal.reason))
+          if (signal.aborted) return abort()
+          signal.addEventListener("abort", abort, { once: true })
+          return Effect.sync(() => signal.removeEventListener("abort", abort))
+        }),
+      )
+
+const closed = () =>
+  new RetryableClosing({ message: "The system is closed and takes no messages; open it again, and send it then." })
+
 /** Opens a system; rejects with the store's tagged error where it cannot. */
 const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A, E, E2>): Promise<Pontoon> => {
   const services: Layer.Layer<Services<A>, E2> | Layer.Layer<never> = options.services ?? Layer.empty
   const needs = Layer.merge(options.store, services) as Layer.Layer<MessageStore | Services<A>, E | E2>
   const runtime = ManagedRuntime.make(ActorSystem.layer(options).pipe(Layer.provide(needs)))
+  let closing: Promise<void> | undefined
   const run = <B, E3>(effect: (system: ActorSystem["Service"]) => Effect.Effect<B, E3>, call?: CallOptions) =>
-    settle(runtime.runPromiseExit(Effect.flatMap(ActorSystem, effect), runOptions(call)), call?.signal)
+    closing === undefined
+      ? settle(runtime.runPromiseExit(Effect.flatMap(ActorSystem, effect), runOptions(call)), call?.signal)
+      : Promise.reject(closed())
   try {
     await runtime.context()
   } catch (error) {
@@ -91,15 +116,20 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
     tell: (ref, task, payload, call) => run((system) => system.tell(ref, task, payload, call), call),
     stream: (ref, task, payload, call) => ({
       async *[Symbol.asyncIterator]() {
+        if (closing !== undefined) throw closed()
+        if (call?.signal?.aborted === true) throw call.signal.reason
         const services = await runtime.context()
         const chunks = Stream.unwrap(Effect.map(ActorSystem, (system) => system.stream(ref, task, payload, call)))
-        yield* Stream.toAsyncIterableWith(chunks, services)
+        yield* Stream.toAsyncIterableWith(abortable(chunks, call?.signal), services)
       },
     }),
     outcome: (messageId) => run((system) => system.outcome(messageId)),
     cancel: (messageId) => run((system) => system.cancel(messageId)),
     feedback: (messageId, score) => run((system) => system.feedback(messageId, score)),
-    close: () => runtime.dispose(),
+    close: () => {
+      closing ??= runtime.dispose()
+      return closing
+    },
   }
 }
 

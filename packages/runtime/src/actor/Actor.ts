@@ -17,9 +17,10 @@
  */
 import { Effect, Schema, type Scope } from "effect"
 import type { Rpc } from "effect/rpc"
-import { type Address, Address as AddressSchema } from "../message/Address.ts"
+import { type Address, Address as AddressSchema, ID_LENGTH_MAX } from "../message/Address.ts"
 import { RETRY_DEFAULT, type RetryPolicy, SUPERVISION_DEFAULT, type Supervision } from "../supervision/restartPolicy.ts"
 import type { ActorContext, ActorSelf, ErasedContext } from "./ActorContext.ts"
+import { checkDefinition } from "./checkDefinition.ts"
 import type { Ref } from "./Ref.ts"
 import { type AnyTask, compileTask, type DeclaredError, type TaskCodec, type Whole } from "./Task.ts"
 
@@ -102,10 +103,16 @@ type ErasedHandler<R> = (payload: never, actor: never) => Effect.Effect<unknown,
 
 const isInitializer = (initial: unknown): initial is (id: string) => unknown => typeof initial === "function"
 
-const decodeAddress = Schema.decodeUnknownSync(AddressSchema)
+const isAddress = Schema.is(AddressSchema)
 
-/** Checks an address; throws a readable `SchemaError` where a part of it cannot be one. */
-export const checkAddress = (address: Address): Address => decodeAddress(address)
+/** Gives the address back; throws where a part of it cannot be one. */
+export const checkAddress = (address: Address): Address => {
+  if (isAddress(address)) return address
+  const { id, type } = address
+  throw new Error(
+    `${JSON.stringify(`${type}/${id}`)} names no actor or pool: a type is kebab-case, of at most 64 characters, and an id has 1 to ${ID_LENGTH_MAX} printable ones.`,
+  )
+}
 
 export const make = <
   T extends AnyTask,
@@ -121,7 +128,7 @@ export const make = <
   const state = Schema.fromJsonString(Schema.toCodecJson(options.state ?? Schema.Null))
   const { initialState } = options
   const handlers = new Map<string, ErasedHandler<R>>(Object.entries(options.handlers))
-  return {
+  const actor: Actor<T, R> = {
     name,
     tasks,
     concurrency: options.concurrency ?? 1,
@@ -141,4 +148,15 @@ export const make = <
     },
     ref: (id) => ({ kind: "actor", ...checkAddress({ type: name, id }), tasks }),
   }
+  checkDefinition(name, {
+    ...actor,
+    ...actor.retry,
+    ...actor.supervision,
+    ...actor.mailbox,
+    tasks: options.protocol.map((task) => task._tag),
+    handlers: [...handlers.keys()],
+    hasState: options.state !== undefined,
+    hasInitialState: initialState !== undefined,
+  })
+  return actor
 }

@@ -43,13 +43,23 @@ const invalid = (request: Request, what: string) =>
     message: `The message ${request.task} to ${nameOf(request.ref)} is not valid: ${what}`,
   })
 
+/** A key is an identifier: it is in an index, and in error messages. */
+const KEY_LENGTH_MAX = 512
+
 const checkTerms = (request: Request): string | undefined => {
   const { timeoutMs, delayMs, priority, idempotencyKey } = request.options
-  if (timeoutMs !== undefined && !(timeoutMs > 0)) return `timeoutMs must be above 0, and is ${timeoutMs}.`
-  if (delayMs !== undefined && !(delayMs >= 0)) return `delayMs must be 0 or more, and is ${delayMs}.`
+  if (timeoutMs !== undefined && !(timeoutMs > 0 && Number.isFinite(timeoutMs))) {
+    return `timeoutMs must be above 0 and finite, and is ${timeoutMs}; leave it out for no deadline.`
+  }
+  if (delayMs !== undefined && !(delayMs >= 0 && Number.isFinite(delayMs))) {
+    return `delayMs must be 0 or more and finite, and is ${delayMs}.`
+  }
   if (priority !== undefined && !Number.isSafeInteger(priority))
     return `priority must be a whole number, and is ${priority}.`
   if (idempotencyKey === "") return "idempotencyKey must not be empty."
+  if (idempotencyKey !== undefined && idempotencyKey.length > KEY_LENGTH_MAX) {
+    return `idempotencyKey has ${idempotencyKey.length} characters, and the limit is ${KEY_LENGTH_MAX}.`
+  }
   return undefined
 }
 
@@ -57,7 +67,7 @@ const envelopeOf = (system: System, request: Request, codec: TaskCodec, payload:
   const { options, parent } = request
   const nowMs = system.now()
   const id = parent === undefined ? system.ids.next() : childMessageId(parent.message.id, parent.ordinal, parent.again)
-  const deadlineAtMs = options.timeoutMs === undefined ? null : nowMs + options.timeoutMs
+  const deadlineAtMs = options.timeoutMs === undefined ? null : nowMs + Math.ceil(options.timeoutMs)
   const parentDeadline = parent?.message.envelope.deadlineAtMs ?? null
   return {
     id,
@@ -65,7 +75,7 @@ const envelopeOf = (system: System, request: Request, codec: TaskCodec, payload:
     codec: codec.codec,
     priority: options.priority ?? parent?.message.envelope.priority ?? 0,
     createdAtMs: nowMs,
-    deliverAtMs: nowMs + (options.delayMs ?? 0),
+    deliverAtMs: nowMs + Math.ceil(options.delayMs ?? 0),
     // A child has no use after its parent's end.
     deadlineAtMs:
       deadlineAtMs === null || parentDeadline === null

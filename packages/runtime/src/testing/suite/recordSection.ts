@@ -136,7 +136,7 @@ const stories = ({ test, expect }: SuiteKit): void => {
       expect(yield* found({ messageId: "A", pool: "kitchen" })).toEqual(["Akitchen"])
     }))
 
-  test("4.9 a route of a message that was not appended is dropped, and one of a later commit is kept", ({
+  test("4.8 a route of a message that was not appended is dropped, and one of a later commit is kept", ({
     store,
     reader,
   }) =>
@@ -148,7 +148,7 @@ const stories = ({ test, expect }: SuiteKit): void => {
       expect((yield* reader.routes({}, 10)).map(({ messageId }) => messageId)).toEqual(["A", "C", "A"])
     }))
 
-  test("4.8 feedback is taken, for any message, as often as it is given", ({ store }) =>
+  test("4.9 feedback is taken, for any message, as often as it is given", ({ store }) =>
     Effect.gen(function* () {
       const feedback = { _tag: "PutFeedback", messageId: "A", label: null, source: "user", atMs: START_MS } as const
       yield* store.commit([append("A"), { ...feedback, score: 1 }, { ...feedback, score: -0.5, label: "cold" }])

@@ -1,0 +1,45 @@
+/**
+ * The boundary to mistakes in a definition: an actor that could never work is refused where it is written, in one
+ * sentence, and not when its first message comes.
+ */
+
+interface Definition {
+  readonly tasks: ReadonlyArray<string>
+  readonly handlers: ReadonlyArray<string>
+  readonly hasState: boolean
+  readonly hasInitialState: boolean
+  readonly version: number
+  readonly concurrency: number
+  readonly attemptsMax: number
+  readonly restartsMax: number
+  readonly withinMs: number
+  readonly capacity: number
+}
+
+const whole = (name: string, value: number, min: number): string | undefined =>
+  Number.isSafeInteger(value) && value >= min
+    ? undefined
+    : `${name} must be a whole number, ${min} or more, and is ${value}`
+
+const mistakeIn = (definition: Definition): string | undefined => {
+  const { tasks, handlers } = definition
+  const double = tasks.find((task, index) => tasks.indexOf(task) !== index)
+  if (double !== undefined) return `its protocol has the task ${double} twice`
+  const missing = tasks.find((task) => !handlers.includes(task))
+  if (missing !== undefined) return `it has no handler for its task ${missing}`
+  if (definition.hasState && !definition.hasInitialState) return "it has a state and no initialState"
+  return (
+    whole("version", definition.version, 1) ??
+    whole("concurrency", definition.concurrency, 1) ??
+    whole("retry.attemptsMax", definition.attemptsMax, 1) ??
+    whole("supervision.restartsMax", definition.restartsMax, 0) ??
+    whole("supervision.withinMs", definition.withinMs, 1) ??
+    whole("mailbox.capacity", definition.capacity, 1)
+  )
+}
+
+/** Throws where the actor `name` cannot work. */
+export const checkDefinition = (name: string, definition: Definition): void => {
+  const mistake = mistakeIn(definition)
+  if (mistake !== undefined) throw new Error(`The actor ${name} is not defined well: ${mistake}.`)
+}
