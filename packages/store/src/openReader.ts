@@ -46,7 +46,7 @@ const openForReading = (path: string): Database.Database => {
 }
 
 /** A read-only connection, closed with the scope. @fails TerminalStoreFailure */
-export const openReader = (file: string): Effect.Effect<Database, TerminalStoreFailure, Scope.Scope> =>
+export const openReader = (file: string): Effect.Effect<Database.Database, TerminalStoreFailure, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({ try: () => openForReading(file), catch: (error) => toOpenFailure(file, error) }),
     (database) => Effect.sync(() => database.close()),

@@ -4,10 +4,11 @@
  * Results go to standard output, one clear sentence about what is wrong to standard error, with exit code 1.
  */
 
-import { NodeServices } from "@effect/platform-node"
+// Not the package root, which loads an HTTP client and takes longer than all of the rest.
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { READ_LIMIT_MAX } from "@pontoon/runtime"
 import { Effect, Option, Schema, type Scope } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Argument, CliConfig, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
 import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import { type Output, processOutput } from "./Output.ts"
 import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
@@ -126,6 +127,18 @@ const stats = Command.make("stats", {}, () => inspect(printStats)).pipe(
 
 const command = root.pipe(Command.withSubcommands([log, trace, actors, mailbox, dead, routes, stats]))
 
+/** A bad command line is told in a sentence; help is printed to those who ask for it. */
+const presenter: CliOutput.Presenter = {
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? Effect.asVoid(
+          complain(
+            `${event.errors.map(({ message }) => message.replaceAll("\n", " ")).join("; ")}. See ${event.commandPath.join(" ")} --help.`,
+          ),
+        )
+      : CliOutput.defaultPresenter.present(event),
+}
+
 /** Runs the command line and gives back the exit code. */
 export const runPontoon = (version: string): Promise<number> =>
   Command.run(command, { version }).pipe(
@@ -138,6 +151,11 @@ export const runPontoon = (version: string): Promise<number> =>
     }),
     // The parser has said what was wrong with the command line.
     Effect.catch(() => Effect.succeed(1)),
+    Effect.provide(CliOutput.layerPresenter(presenter)),
+    Effect.provideService(
+      CliConfig.CliConfig,
+      CliConfig.make({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+    ),
     Effect.provide(NodeServices.layer),
     Effect.runPromise,
   )

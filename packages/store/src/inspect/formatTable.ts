@@ -54,7 +54,7 @@ export const formatTable = <Row>(
   )
   const last = columns.length - 1
   const taken = widths.slice(0, last).reduce((sum, width) => sum + width + GAP.length, 0)
-  widths[last] = Math.max(CELL_WIDTH_MIN, Math.min(widths[last]!, look.width - taken))
+  widths[last] = Math.min(widths[last]!, Math.max(CELL_WIDTH_MIN, look.width - taken))
   const line = (texts: ReadonlyArray<string>, styles: ReadonlyArray<Style | undefined>): string =>
     texts
       .map((text, index) => {
