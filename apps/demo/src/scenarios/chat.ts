@@ -1,0 +1,22 @@
+/** After the play: whoever sits at the terminal is a customer. */
+import { createInterface } from "node:readline"
+import { Effect, Stream } from "effect"
+import { enter, type Stage, speak } from "./Stage.ts"
+
+/** Each line is a message of one conversation; an empty line, Ctrl-D or Ctrl-C ends it. */
+export const chat = Effect.fnUntraced(function* (stage: Stage) {
+  const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "you > " })
+  yield* Effect.addFinalizer(() => Effect.sync(() => lines.close()))
+  process.stdout.write("\nNow you: order a coffee, ask the bank, give a headline. An empty line ends it.\n")
+  lines.prompt()
+  yield* Stream.fromAsyncIterable(lines, (cause) => cause).pipe(
+    Stream.takeWhile((line) => line.trim() !== ""),
+    Stream.runForEach((text) =>
+      speak(stage, enter(stage, { conversation: `${stage.run}-you`, text })).pipe(
+        Effect.ignore,
+        Effect.andThen(Effect.sync(() => lines.prompt())),
+      ),
+    ),
+    Effect.ignore,
+  )
+})
