@@ -92,6 +92,16 @@ describe("a folder that cannot be used", () => {
 })
 
 describe("a model that cannot be loaded", () => {
+  it.each([{ slots: 0 }, { prefillChunkTokens: 1.5 }, { cachedBytesMax: -1 }, { intraOpNumThreads: Number.NaN }])(
+    "has an option out of range: %o",
+    async (option) => {
+      const failure = await loadRefusal({ folder: fixture("tiny-decoder"), name: "m", ...option })
+      expect(failure).toMatchObject({ _tag: "TerminalModelFailure", reason: "request" })
+      expect(failure.message).toMatch(/^Model "m": an option is not valid: .*\.$/)
+      expect(failure.message).toContain(Object.keys(option)[0])
+    },
+  )
+
   it("has weights that are cut off", async () => {
     const folder = spoilt("tiny-decoder", (path) => truncateSync(join(path, "onnx/model.onnx"), 60_000))
     const failure = await loadRefusal({ folder, name: "short", dtype: "fp32" })

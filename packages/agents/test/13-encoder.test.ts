@@ -17,8 +17,8 @@ describe("an encoder", () => {
   afterAll(() => engine.close())
 
   it("refuses what is no list of texts", async () => {
-    // @ts-expect-error a caller without types
-    const failure = await run(Effect.flip(engine.handle.target.classify([5])))
+    const texts: ReadonlyArray<string> = JSON.parse("[5]")
+    const failure = await run(Effect.flip(engine.handle.target.classify(texts)))
     expect(failure).toMatchObject({ _tag: "TerminalModelFailure", reason: "request" })
   })
 

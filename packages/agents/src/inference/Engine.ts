@@ -20,7 +20,7 @@ import {
 } from "../ModelTarget.ts"
 import { type EngineProcess, type RequestListener, startProcess } from "./EngineProcess.ts"
 import { type Dtype, modelFailure, oneLine } from "./modelFolder.ts"
-import { Encode, type Encoded, type EngineCounters, type EngineSettings, Generate, type Loaded } from "./protocol.ts"
+import { Encode, type Encoded, type EngineCounters, EngineSettings, Generate, type Loaded } from "./protocol.ts"
 
 export interface EngineOptions {
   /** The model folder, in the layout of transformers.js. */
@@ -55,7 +55,7 @@ export interface EngineOptions {
 }
 
 export interface DecoderOptions extends EngineOptions {
-  /** Answers made at once, in turns. Default 4. More of them share the same speed and need a cache each. */
+  /** Answers made at once, in turns. Default 4, 1 to 256. More of them share the same speed and need a cache each. */
   readonly slots?: number
   /** Tokens of a prompt that one step reads. Default 128, 1 to 4096: a cancel waits no longer than such a step. */
   readonly prefillChunkTokens?: number
@@ -66,7 +66,7 @@ export interface DecoderOptions extends EngineOptions {
 }
 
 export interface EncoderOptions extends EngineOptions {
-  /** Texts that one step takes. Default 8: batching gains 1.1 to 1.3 times on short texts, and nothing beyond. */
+  /** Texts that one step takes. Default 8, 1 to 256: batching gains 1.1 to 1.3 times on short texts, and nothing beyond. */
   readonly batchTextsMax?: number
 }
 
@@ -111,6 +111,8 @@ const settingsOf = (kind: EngineSettings["kind"], options: DecoderOptions & Enco
   batchTextsMax: options.batchTextsMax ?? DEFAULTS.batchTextsMax,
 })
 
+const decodeSettings = Schema.decodeUnknownEffect(EngineSettings)
+
 interface Started {
   readonly process: EngineProcess
   readonly loaded: Loaded
@@ -150,7 +152,11 @@ const start = (
   options: DecoderOptions & EncoderOptions,
 ): Effect.Effect<Started, TerminalModelFailure | RetryableModelCrash, Scope.Scope> =>
   Effect.gen(function* () {
-    const settings = settingsOf(kind, options)
+    const settings = yield* decodeSettings(settingsOf(kind, options)).pipe(
+      Effect.mapError((error) =>
+        modelFailure(String(options.name))("request", `an option is not valid: ${oneLine(error)}.`),
+      ),
+    )
     const scope = yield* Effect.scope
     const tried: Array<{ readonly provider: string; readonly reason: string }> = []
     let last: TerminalModelFailure | RetryableModelCrash | undefined

@@ -22,19 +22,21 @@ export const HEARTBEAT_MS = 250
 const Id = Schema.Int
 const Overflow = Schema.Literals(["refuse", "drop-oldest"])
 
-/** What a child has to know before it can run anything. Defaults are filled in by `Engine`. */
+const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+/** What a child has to know before it can run anything. Defaults are filled in by `Engine`, whose options say the units. */
 export const EngineSettings = Schema.Struct({
   kind: Schema.Literals(["decoder", "encoder"]),
-  name: Schema.String,
-  folder: Schema.String,
+  name: Schema.NonEmptyString,
+  folder: Schema.NonEmptyString,
   dtype: Dtype,
   provider: Schema.String,
-  intraOpNumThreads: Schema.Int,
-  slots: Schema.Int,
-  prefillChunkTokens: Schema.Int,
-  cachedConversationsMax: Schema.Int,
-  cachedBytesMax: Schema.Int,
-  batchTextsMax: Schema.Int,
+  intraOpNumThreads: between(1, 256),
+  slots: between(1, 256),
+  prefillChunkTokens: between(1, 4096),
+  cachedConversationsMax: between(0, 100_000),
+  cachedBytesMax: between(0, Number.MAX_SAFE_INTEGER),
+  batchTextsMax: between(1, 256),
 })
 export type EngineSettings = typeof EngineSettings.Type
 
