@@ -36,7 +36,12 @@ const queueFull = (file: string, pendingWritesMax: number): RetryableStoreFailur
     cause: undefined,
   })
 
-export const makeLoopWriter = (context: BatchContext, limits: LoopWriterLimits): Writer => {
+/** @param flushed called after each transaction, when its callers have been told */
+export const makeLoopWriter = (
+  context: BatchContext,
+  limits: LoopWriterLimits,
+  flushed: () => void = () => {},
+): Writer => {
   let queue: Array<Request> = []
   let pendingWrites = 0
   let isScheduled = false
@@ -73,6 +78,7 @@ export const makeLoopWriter = (context: BatchContext, limits: LoopWriterLimits):
     const { exits } = outcome
     queue = queue.slice(exits.length)
     settle(batch.slice(0, exits.length), (index) => exits[index]!)
+    flushed()
     return true
   }
 

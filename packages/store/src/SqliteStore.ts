@@ -15,6 +15,7 @@ import {
   type TerminalStoreFailure,
 } from "@pontoon/runtime"
 import { Effect, Layer, type Scope } from "effect"
+import { makeCheckpointer, noCheckpointer } from "./Checkpointer.ts"
 import { makeLoopWriter } from "./LoopWriter.ts"
 import { type OpenDatabase, openDatabase } from "./openDatabase.ts"
 import { SqliteLogReader } from "./SqliteLogReader.ts"
@@ -47,6 +48,7 @@ const make = Effect.fnUntraced(function* (
   const crash = yield* CrashPoints
   const { database, file, close, limits } = yield* open(path, options)
   const statements = prepareStatements(database)
+  const checkpointer = limits.checkpoint === "thread" ? makeCheckpointer(database, file) : noCheckpointer
   const writer = makeLoopWriter(
     {
       statements,
@@ -56,9 +58,12 @@ const make = Effect.fnUntraced(function* (
       crash,
     },
     limits,
+    checkpointer.flushed,
   )
   yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
+    Effect.promise(async () => {
+      // Before the last commits, which must not find the lock in the checkpointer's hands.
+      await checkpointer.stop()
       writer.close()
       close()
     }),
