@@ -102,9 +102,11 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
   const runtime = ManagedRuntime.make(ActorSystem.layer(options).pipe(Layer.provide(needs)))
   let closing: Promise<void> | undefined
   const run = <B, E3>(effect: (system: ActorSystem["Service"]) => Effect.Effect<B, E3>, call?: CallOptions) =>
-    closing === undefined
-      ? settle(runtime.runPromiseExit(Effect.flatMap(ActorSystem, effect), runOptions(call)), call?.signal)
-      : Promise.reject(closed())
+    closing !== undefined
+      ? Promise.reject(closed())
+      : call?.signal?.aborted === true
+        ? Promise.reject(call.signal.reason)
+        : settle(runtime.runPromiseExit(Effect.flatMap(ActorSystem, effect), runOptions(call)), call?.signal)
   try {
     await runtime.context()
   } catch (error) {

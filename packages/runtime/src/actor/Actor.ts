@@ -122,13 +122,13 @@ export const make = <
 >(
   name: string,
   options: ActorOptions<T, S, Resource, R>,
-): Actor<T, R> => {
+): Actor<T, Exclude<R, Scope.Scope>> => {
   checkAddress({ type: name, id: "x" })
   const tasks = new Map(options.protocol.map((task) => [task._tag, compileTask(task)]))
   const state = Schema.fromJsonString(Schema.toCodecJson(options.state ?? Schema.Null))
   const { initialState } = options
   const handlers = new Map<string, ErasedHandler<R>>(Object.entries(options.handlers))
-  const actor: Actor<T, R> = {
+  const actor: Actor<T, Exclude<R, Scope.Scope>> = {
     name,
     tasks,
     concurrency: options.concurrency ?? 1,

@@ -2,7 +2,7 @@
  * Step 3 of a message's life. The boundary between a promise and a fact: one durable append into the target's mailbox.
  * Only when it is on disk is the message accepted; from then on it ends exactly once, whatever happens to the process.
  */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
 import {
   RetryableMailboxFull,
@@ -95,8 +95,15 @@ export const releasePlace = (cell: LiveCell): void => {
  * does not know would hold its actor until the next start.
  *
  * @param cell the target of the route, as it is in memory now
+ * @param setGoing takes the accepted message in the very step in which its held place is given up: should another fiber
+ * come in between, it would find the actor free, and overtake
  */
-export const deliver = Effect.fnUntraced(function* (system: System, { draft, to, note }: Prepared, cell: LiveCell) {
+export const deliver = Effect.fnUntraced(function* (
+  system: System,
+  { draft, to, note }: Prepared,
+  cell: LiveCell,
+  setGoing: (message: LiveMessage) => void,
+) {
   const envelope: Envelope = {
     ...draft.envelope,
     actorType: cell.address.type,
@@ -110,20 +117,19 @@ export const deliver = Effect.fnUntraced(function* (system: System, { draft, to,
     if (full !== undefined) return yield* full
     cell.arriving++
   }
-  const release = Effect.sync(() => {
-    if (claimed) cell.reserved--
-    else {
-      releasePlace(cell)
-      cell.arriving--
-    }
-  })
   const writes: Array<Write> = [{ _tag: "Append", message: envelope, claimed }]
   if (note !== undefined) writes.push(dispatchWrite(envelope, note))
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
   system.crashPoint("append.before")
-  const receipt = yield* Effect.ensuring(system.store.commit(writes), release)
+  const exit = yield* Effect.exit(system.store.commit(writes))
+  if (claimed) cell.reserved--
+  else {
+    releasePlace(cell)
+    cell.arriving--
+  }
+  if (Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
   system.crashPoint("append.after")
-  const earlier = receipt.duplicates[0]
+  const earlier = exit.value.duplicates[0]
   if (earlier !== undefined) return yield* repeated(envelope, earlier)
   const phase = claimed ? "running" : "waiting"
   const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
@@ -131,6 +137,7 @@ export const deliver = Effect.fnUntraced(function* (system: System, { draft, to,
   if (claimed) cell.running.add(message)
   system.live.set(message.id, message)
   countAssigned(system, envelope, cell.key)
+  setGoing(message)
   const delivered: Delivered = { _tag: "Accepted", message }
   return delivered
 }, Effect.uninterruptible)

@@ -32,7 +32,7 @@ import { type Dispatch, makeContext } from "./makeContext.ts"
 import { type Prepared, prepare } from "./prepare.ts"
 import { loadState, process } from "./process.ts"
 import { readChunks } from "./readChunks.ts"
-import { abandon, commitPatiently, follow, lose, noteSignals } from "./reply.ts"
+import { abandon, commitPatiently, follow, lose, noteSignals, tell } from "./reply.ts"
 import type { System } from "./System.ts"
 import { putActor, type Seal, seal, sealUnstarted } from "./seal.ts"
 import { CANCELLED, EXPIRED, type Verdict, verdict } from "./verdict.ts"
@@ -122,21 +122,18 @@ export class Life implements Dispatch {
       return full === undefined ? Effect.succeed({ ...prepared, to: { ...prepared.to, cell } }) : Effect.fail(full)
     })
 
-  /** Delivers, and sets going what was accepted; nothing may come between the two. */
+  /** Delivers, and sets going what was accepted. */
   #place(prepared: Prepared) {
     return Effect.suspend(() => {
       const cell = this.#system.registry.keep(prepared.to.cell)
       this.#busy.enter()
-      return deliver(this.#system, prepared, cell).pipe(
-        Effect.tap((delivered) =>
-          Effect.sync(() => {
-            if (delivered._tag !== "Accepted") return
-            const { message } = delivered
-            if (message.phase !== "running") return this.enqueue(message)
-            this.#watchDeadline(message)
-            this.#begin(message)
-          }),
-        ),
+      return deliver(this.#system, prepared, cell, (message) => {
+        if (message.phase === "waiting") this.enqueue(message)
+        else {
+          this.#watchDeadline(message)
+          this.#begin(message)
+        }
+      }).pipe(
         Effect.ensuring(
           Effect.sync(() => {
             this.pump(cell)
@@ -275,7 +272,10 @@ export class Life implements Dispatch {
     countWithdrawn(this.#system, message)
     const sealed = sealUnstarted(message, status, record, this.#system.now())
     this.#commit(message, sealed.writes, {
-      onWritten: (receipt) => void follow(this.#system, message, sealed, receipt),
+      onWritten: (receipt) => {
+        follow(this.#system, message, sealed, receipt)
+        tell(this.#system, message, sealed)
+      },
     })
   }
 
@@ -364,10 +364,12 @@ export class Life implements Dispatch {
     } else {
       system.crashPoint("seal.after")
       const waiting = follow(system, message, sealed, result.success)
-      if (next !== undefined) this.#begin(next)
       if (found._tag === "ActorFailed") this.#supervision().gaveUp(cell, found.record.message)
       else if (broken) this.#supervision().crashed(cell, found.record.message)
+      // All of it before anybody is told: what the next handler or the asker sends now must come after these.
       for (const each of waiting) this.enqueue(each)
+      if (next !== undefined) this.#begin(next)
+      tell(system, message, sealed)
     }
     this.#supervision().rested(cell)
     this.pump(cell)

@@ -104,7 +104,6 @@ export const follow = (
   if (outcome._tag === "Ended") {
     if (outcome.state !== undefined) message.cell.state = outcome.state.value
     forget(system, message)
-    system.askers.end(message.id, { _tag: "Replied", reply: outcome.reply })
   } else {
     requeue(message, outcome.cell, outcome.dueAtMs)
     countAssigned(system, message.envelope, outcome.cell.key)
@@ -122,6 +121,11 @@ export const follow = (
     waiting.push(sent)
   }
   return waiting
+}
+
+/** Tells whoever waits for the message how it ended. */
+export const tell = (system: System, message: LiveMessage, { outcome }: Seal): void => {
+  if (outcome._tag === "Ended") system.askers.end(message.id, { _tag: "Replied", reply: outcome.reply })
 }
 
 /** Prepares a message that ran, or waited elsewhere, for waiting at `cell`. */
