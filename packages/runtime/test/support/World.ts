@@ -12,7 +12,7 @@ type System = ActorSystem["Service"]
 
 export interface WorldOptions<A extends Actor.AnyActor> extends ActorSystemOptions<A> {
   /** Stands between the system and its store, for troubles. */
-  readonly wrap?: (store: Store) => Store
+  readonly wrap?: (store: Store, log: MemoryLog) => Store
 }
 
 export interface World {
@@ -27,11 +27,11 @@ export interface World {
   readonly close: Effect.Effect<void>
 }
 
-const boot = <A extends Actor.AnyActor>(store: Store, options: WorldOptions<A>) =>
+const boot = <A extends Actor.AnyActor>({ log, store }: MemoryStoreHandle, options: WorldOptions<A>) =>
   Effect.gen(function* () {
     const scope = Scope.makeUnsafe()
     const layer = ActorSystem.layer(options).pipe(
-      Layer.provide(Layer.succeed(MessageStore, options.wrap?.(store) ?? store)),
+      Layer.provide(Layer.succeed(MessageStore, options.wrap?.(store, log) ?? store)),
     )
     // No actor of these tests needs a service.
     const built = Layer.buildWithScope(layer, scope) as Effect.Effect<Context.Context<ActorSystem>>
@@ -44,7 +44,7 @@ export const makeWorld = <A extends Actor.AnyActor>(
 ): Effect.Effect<World, never, Scope.Scope> =>
   Effect.gen(function* () {
     let handle = yield* MemoryStore.make
-    let booted = yield* boot(handle.store, options)
+    let booted = yield* boot(handle, options)
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         const closing = yield* Effect.forkChild(Scope.close(booted.scope, Exit.void), { startImmediately: true })
@@ -57,7 +57,7 @@ export const makeWorld = <A extends Actor.AnyActor>(
     const crashInto = <B extends Actor.AnyActor>(next: WorldOptions<B>) =>
       Effect.gen(function* () {
         handle = yield* handle.reopen
-        booted = yield* boot(handle.store, next)
+        booted = yield* boot(handle, next)
       })
     return {
       get system() {
