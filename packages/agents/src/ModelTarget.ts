@@ -51,12 +51,13 @@ export interface GenerateRequest {
   readonly deadlineAtMs?: number
 }
 
-export interface Usage {
-  readonly promptTokens: number
+export const Usage = Schema.Struct({
+  promptTokens: Schema.Number,
   /** New tokens of this call; resumed ones are in `promptTokens`. */
-  readonly completionTokens: number
-  readonly cachedTokens: number
-}
+  completionTokens: Schema.Number,
+  cachedTokens: Schema.Number,
+})
+export type Usage = typeof Usage.Type
 
 /** New tokens. `text` holds whole characters only, and never a part of a stop string. */
 export interface TokensGenerated {

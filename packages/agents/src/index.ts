@@ -2,8 +2,8 @@
 export * as ClassifierActor from "./actors/ClassifierActor.ts"
 export * as ConversationActor from "./actors/ConversationActor.ts"
 export * as EmbeddingActor from "./actors/EmbeddingActor.ts"
+export * from "./actors/Generate.ts"
 export * as ModelActor from "./actors/ModelActor.ts"
-export { Resumed } from "./actors/planResume.ts"
 export * from "./EncoderTarget.ts"
 export {
   type DecoderHandle,

@@ -5,9 +5,8 @@
 
 import { Actor, Task } from "@pontoon/runtime"
 import { Effect, Schema, Stream } from "effect"
-import { ChatMessage, type Sampling, TerminalPromptTooLong } from "../ModelTarget.ts"
-import { Cut, FinishReason, type Generate, Usage } from "./ModelActor.ts"
-import { Resumed } from "./planResume.ts"
+import { ChatMessage, type Sampling, TerminalPromptTooLong, Usage } from "../ModelTarget.ts"
+import { Cut, FinishReason, type Generate, Resumed } from "./Generate.ts"
 
 /** The answer to one turn. */
 export const Answer = Schema.Struct({

@@ -2,22 +2,8 @@
  * The boundary between a broken answer and the next target: what can be kept of the tokens that readers already have.
  * Pure.
  */
-import { Schema } from "effect"
 import type { TargetDescription } from "../ModelTarget.ts"
-import type { GenerateChunk, Generation } from "./ModelActor.ts"
-
-/**
- * How an answer was taken up. `exact`: same weights, so the whole text equals the undisturbed one. `prefix`: another
- * model with the same tokenizer goes on after the tokens. `restart`: nothing could be kept; readers discard what they
- * have.
- */
-export const Resumed = Schema.Struct({
-  from: Schema.String,
-  to: Schema.String,
-  atToken: Schema.Number,
-  mode: Schema.Literals(["exact", "prefix", "restart"]),
-})
-export type Resumed = typeof Resumed.Type
+import type { GenerateChunk, Generation, Resumed } from "./Generate.ts"
 
 export interface ResumePlan {
   /** Tokens to go on after, and their text as far as readers have it. */
