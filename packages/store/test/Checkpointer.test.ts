@@ -25,11 +25,11 @@ const writeMegabytes = (
     { concurrency: 4, discard: true },
   )
 
-it("a writer that never pauses keeps a bounded WAL, and every message", () =>
+it("a thread that checkpoints keeps the WAL of a writer that never pauses bounded, and loses no message", () =>
   run(
     Effect.gen(function* () {
       const file = yield* temporaryFile
-      const store = yield* SqliteStore.make(file)
+      const store = yield* SqliteStore.make(file, { checkpoint: "thread" })
       yield* writeMegabytes(store, 100)
       // 16 MB, and what is written while the thread is told and waits its turn.
       expect(statSync(`${file}-wal`).size < 64 * MEGABYTE).toBe(true)
@@ -45,7 +45,7 @@ it("with checkpoints inside commits the WAL stays at 4 MB", () =>
   run(
     Effect.gen(function* () {
       const file = yield* temporaryFile
-      const store = yield* SqliteStore.make(file, { checkpoint: "commit" })
+      const store = yield* SqliteStore.make(file)
       yield* writeMegabytes(store, 30)
       expect(statSync(`${file}-wal`).size < 6 * MEGABYTE).toBe(true)
       expect((yield* store.unfinished(0, 1_000)).length).toBe(750)
@@ -56,7 +56,9 @@ it("closing ends the thread before the file, and leaves one file behind", () =>
   run(
     Effect.gen(function* () {
       const file = yield* temporaryFile
-      yield* Effect.scoped(Effect.flatMap(SqliteStore.make(file), (store) => writeMegabytes(store, 12)))
+      yield* Effect.scoped(
+        Effect.flatMap(SqliteStore.make(file, { checkpoint: "thread" }), (store) => writeMegabytes(store, 12)),
+      )
       expect(statSync(`${file}-wal`, { throwIfNoEntry: false })).toBe(undefined)
       const next = yield* SqliteStore.make(file)
       expect((yield* next.unfinished(0, 1_000)).length).toBe(300)
