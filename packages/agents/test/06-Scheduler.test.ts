@@ -43,6 +43,8 @@ const fakeStep = (
       state.tokenIds = state.tokenIds.slice(0, length)
       return true
     },
+    park: () => {},
+    unpark: () => {},
     release: (slot) => {
       if (!slots.delete(slot)) throw new Error("released twice")
     },

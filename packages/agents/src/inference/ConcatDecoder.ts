@@ -2,9 +2,8 @@
  * The boundary to decoders as they are exported today: `present = Concat(past, new)`, one row a call.
  *
  * The cache of a sequence is simply the last call's outputs, fed back. Every call copies the whole of it, 11 % of a step
- * at 64 tokens and 46 to 66 % at 512 to 1024 (27M parameters): the layout that hands out only the new rows is 1.5 to 2.5
- * times as fast there and takes ragged batches. It fits behind `DecoderStep`; the exported models of a few million
- * parameters and 512 positions that this was made for gain the least from it.
+ * at 64 tokens and 46 to 66 % at 512 to 1024 (27M parameters), which is why `BatchDecoder` is preferred where the graph
+ * allows it. This one asks nothing of a graph and works on any device, with the cache left there.
  */
 import { Result } from "effect"
 import type { InferenceSession } from "onnxruntime-node"
@@ -46,6 +45,8 @@ const readKvTensor = (
   const present = `present.${match?.[1]}`
   if (match === null || !input.isTensor || input.shape.length !== 4 || !outputNames.includes(present)) return undefined
   if (input.type !== "float32" && input.type !== "float16") return undefined
+  // [batch, heads, tokens, headDim]: only the number of tokens is open.
+  if (typeof input.shape[2] === "number") return undefined
   const { num_attention_heads: queryHeads, num_key_value_heads: kvHeads, head_dim, hidden_size } = folder.config
   const heads = dimension(input.shape[1]) ?? kvHeads ?? queryHeads
   const headDim =
@@ -57,11 +58,13 @@ const readKvTensor = (
 /**
  * Reads a session's inputs and outputs.
  *
+ * @param replaced outputs that the session gives in another form, and has under another name
  * @returns fails with reason `unsupported`, naming what was found
  */
 export const readDecoderGraph = (
   inputs: ReadonlyArray<Metadata>,
   outputs: ReadonlyArray<Metadata>,
+  replaced: ReadonlyArray<string>,
   folder: ModelFolder,
 ): Result.Result<DecoderGraph, TerminalModelFailure> => {
   const fail = (found: string) =>
@@ -71,7 +74,7 @@ export const readDecoderGraph = (
         `not a decoder with a cache that can be run (model_type ${folder.config.model_type}): ${found}.`,
       ),
     )
-  const outputNames = outputs.map((output) => output.name)
+  const outputNames = [...outputs.map((output) => output.name), ...replaced]
   const logits = outputs.find((output) => output.name === "logits")
   if (logits === undefined || !logits.isTensor) return fail(`it has no output "logits", but ${outputNames.join(", ")}`)
   const kv: Array<KvTensor> = []
@@ -112,7 +115,11 @@ const lastLogits = (logits: Tensor): Float32Array => {
   return Float32Array.from({ length: width }, (_, index) => Number(data[data.length - width + index]))
 }
 
-const integers = (type: "int64" | "int32", values: ReadonlyArray<number>, dims: ReadonlyArray<number>): Tensor =>
+export const integers = (
+  type: "int64" | "int32",
+  values: ReadonlyArray<number>,
+  dims: ReadonlyArray<number>,
+): Tensor =>
   type === "int64"
     ? new Tensor("int64", BigInt64Array.from(values, BigInt), dims)
     : new Tensor("int32", Int32Array.from(values), dims)
@@ -209,6 +216,9 @@ export const makeConcatDecoder = (session: InferenceSession, graph: DecoderGraph
       held.set(slot, { tensors: past.tensors.map((tensor) => cutTensor(tensor, length)), length })
       return true
     },
+    // Every slot's tensors are its own.
+    park: () => {},
+    unpark: () => {},
     release: (slot) => {
       dispose(held.get(slot)?.tensors ?? [])
       held.delete(slot)

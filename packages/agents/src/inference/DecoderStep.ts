@@ -22,11 +22,18 @@ export interface DecoderStep {
   readonly vocabSize: number | undefined
   /** Rows that one call takes; the scheduler never gives more. */
   readonly rowsMax: number
-  /** An empty slot. */
+  /** An empty slot. There are never more of them at once than the scheduler has slots, parked ones apart. */
   readonly open: () => KvSlot
   /** Forgets all but the first `length` tokens; false where that cannot be done, and then nothing is changed. */
   readonly cutBack: (slot: KvSlot, length: number) => boolean
+  /** Puts a slot that is kept for later out of the way: it takes no place among those that run. */
+  readonly park: (slot: KvSlot) => void
+  /** Brings a parked slot back. */
+  readonly unpark: (slot: KvSlot) => void
   readonly release: (slot: KvSlot) => void
-  /** Appends each row's tokens to its slot and gives the logits after each row's last token, the caller's to change. */
+  /**
+   * Appends each row's tokens to its slot and gives the logits after each row's last token, the caller's to change.
+   * No slot may be touched until it is over.
+   */
   readonly run: (rows: ReadonlyArray<StepRow>) => Promise<ReadonlyArray<Float32Array>>
 }

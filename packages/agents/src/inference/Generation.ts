@@ -56,11 +56,18 @@ export const makeGeneration = (start: GenerationStart, slot: KvSlot): Generation
   completionTokens: 0,
 })
 
+/** Tokens that are fed in chunks. */
+const chunkedTokens = ({ prompt, resumeTokenIds }: GenerationStart, rules: PrefillRules): number =>
+  prompt.tokenIds.length + (rules.stepSensitive ? 0 : resumeTokenIds.length)
+
+/** Whether the next step feeds more than one token. */
+export const isReading = (generation: Generation, rules: PrefillRules): boolean =>
+  chunkedTokens(generation, rules) - generation.slot.length > 1
+
 /** What the next step has to feed: the rest of the prompt in chunks from position 0 on, then one token at a time. */
 export const nextRow = (generation: Generation, rules: PrefillRules): StepRow => {
   const fed = generation.slot.length
-  const promptTokens = generation.prompt.tokenIds.length
-  const known = rules.stepSensitive ? promptTokens : promptTokens + generation.resumeTokenIds.length
+  const known = chunkedTokens(generation, rules)
   if (fed >= known) return { slot: generation.slot, tokenIds: generation.tokenIds.slice(fed, fed + 1) }
   const chunkEnd = (Math.floor(fed / rules.chunkTokens) + 1) * rules.chunkTokens
   return { slot: generation.slot, tokenIds: generation.tokenIds.slice(fed, Math.min(chunkEnd, known)) }

@@ -60,7 +60,10 @@ export const makeKvCache = (step: DecoderStep, limits: KvCacheLimits): KvCache =
       if (found === undefined) return step.open()
       // The last token has to be fed in any case: its logits are what is asked for.
       const usable = aligned(Math.min(commonPrefix(found.tokenIds, tokenIds), tokenIds.length - 1))
-      if (usable > 0 && step.cutBack(found.slot, usable)) return found.slot
+      if (usable > 0) {
+        step.unpark(found.slot)
+        if (step.cutBack(found.slot, usable)) return found.slot
+      }
       step.release(found.slot)
       return step.open()
     },
@@ -73,6 +76,7 @@ export const makeKvCache = (step: DecoderStep, limits: KvCacheLimits): KvCache =
       }
       const older = forget(key)
       if (older !== undefined) step.release(older.slot)
+      step.park(slot)
       kept.set(key, { slot, tokenIds: tokenIds.slice(0, usable), bytes: slot.bytes })
       bytes += slot.bytes
       for (const [oldest, entry] of kept) {

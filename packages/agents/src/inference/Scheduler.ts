@@ -10,6 +10,7 @@ import {
   alignedTokens,
   type Generation,
   type GenerationStart,
+  isReading,
   makeGeneration,
   nextRow,
   type PrefillRules,
@@ -44,6 +45,10 @@ export class Scheduler {
   #running: Array<Generation> = []
   /** The answers inside the running step: their slots are not to be touched. */
   #feeding: ReadonlyArray<Generation> = []
+  /** Cancelled while a step ran: no slot may be touched before it is over. */
+  #departed: Array<Generation> = []
+  /** Whether the last step read a prompt. */
+  #hasRead = false
   #steps = 0
   #stepDelayMs = 0
   #active = false
@@ -65,8 +70,9 @@ export class Scheduler {
     if (at >= 0) this.#waiting.splice(at, 1)
     const generation = this.#running.find((candidate) => candidate.id === id)
     if (generation === undefined) return
-    if (this.#feeding.includes(generation)) this.#running = this.#running.filter((other) => other !== generation)
-    else this.#leave(generation)
+    this.#running = this.#running.filter((other) => other !== generation)
+    if (this.#feeding.length === 0) this.#leave(generation)
+    else this.#departed.push(generation)
   }
 
   setStepDelayMs(delayMs: number): void {
@@ -103,10 +109,19 @@ export class Scheduler {
     }
   }
 
-  /** The answers whose turn it is; they go to the end of the line. */
+  /**
+   * The answers whose turn it is; they go to the end of the line. A chunk of a prompt is a step of its own, and where
+   * there are both, reading and writing take turns, so that no answer stands still while a long prompt is read.
+   */
   #takeTurn(): ReadonlyArray<Generation> {
-    const turn = this.#running.slice(0, this.#options.step.rowsMax)
-    this.#running = [...this.#running.slice(turn.length), ...turn]
+    const { rules, step } = this.#options
+    const chosen = step.rowsMax === 1 ? this.#running.slice(0, 1) : []
+    const reading = this.#running.find((generation) => isReading(generation, rules))
+    const writing = this.#running.filter((generation) => !isReading(generation, rules)).slice(0, step.rowsMax)
+    const read = reading !== undefined && (writing.length === 0 || !this.#hasRead)
+    const turn = chosen.length > 0 ? chosen : reading !== undefined && read ? [reading] : writing
+    this.#hasRead = read
+    this.#running = [...this.#running.filter((generation) => !turn.includes(generation)), ...turn]
     return turn
   }
 
@@ -119,11 +134,11 @@ export class Scheduler {
     this.#feeding = []
     this.#steps++
     for (const [index, generation] of turn.entries()) {
-      // Cancelled while it was being fed.
-      if (!this.#running.includes(generation)) this.#leave(generation)
-      else if (takeLogits(generation, logits[index]!, vocabSize)) this.#finish(generation)
+      if (this.#departed.includes(generation)) continue
+      if (takeLogits(generation, logits[index]!, vocabSize)) this.#finish(generation)
       else this.#failWithoutNumbers(generation)
     }
+    for (const generation of this.#departed.splice(0)) this.#leave(generation)
     const endedAtMs = now()
     if (endedAtMs - startedAtMs >= TELL_EVERY_MS || endedAtMs - this.#toldAtMs >= TELL_EVERY_MS) this.#tellAllTokens()
   }

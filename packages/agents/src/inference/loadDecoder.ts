@@ -2,9 +2,11 @@
  * The boundary between a model folder and a decoder that takes requests: everything that can be wrong is found here, and
  * what a request leaves open is filled in here. Runs in the model's process.
  */
+import { readFileSync } from "node:fs"
 import { Effect, Result } from "effect"
 import { type TerminalModelFailure, TerminalPromptTooLong } from "../ModelTarget.ts"
 import { makeAnswerText } from "./AnswerText.ts"
+import { BatchDecoder } from "./BatchDecoder.ts"
 import { makeConcatDecoder, readDecoderGraph } from "./ConcatDecoder.ts"
 import { fitPrompt } from "./fitPrompt.ts"
 import { type GenerationStart, type PrefillRules, replay } from "./Generation.ts"
@@ -14,6 +16,7 @@ import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModel
 import { openSession } from "./openSession.ts"
 import { planSampling } from "./planSampling.ts"
 import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure } from "./protocol.ts"
+import { outputFreshRows, type RewrittenModel } from "./rewriteGraph.ts"
 import { Scheduler } from "./Scheduler.ts"
 
 /** What the process needs of the world. */
@@ -101,6 +104,33 @@ const startGeneration = (request: Generate, model: Model): Result.Result<Generat
   return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs })
 }
 
+/** The model's bytes with new rows as outputs, where answers may and can share steps. */
+const rewriteForBatches = (settings: EngineSettings, folder: ModelFolder): RewrittenModel | undefined => {
+  const may = settings.batching && settings.provider === "cpu" && !folder.stepSensitive && !folder.hasExternalData
+  const rewritten = may ? outputFreshRows(readFileSync(folder.weightsPath)) : undefined
+  const ragged = ["attention_mask", "position_ids"].every((name) => rewritten?.inputNames.includes(name))
+  return ragged ? rewritten : undefined
+}
+
+/** Opens the weights in the best way that they allow. */
+const openStep = Effect.fnUntraced(function* (settings: EngineSettings, folder: ModelFolder) {
+  const { intraOpNumThreads, provider, slots } = settings
+  const rewritten = rewriteForBatches(settings, folder)
+  const session = yield* openSession({
+    folder,
+    provider,
+    intraOpNumThreads,
+    keepOnDevice: cacheOutputs(folder, provider),
+    ...(rewritten === undefined ? {} : { bytes: rewritten.bytes }),
+  })
+  const { inputMetadata, outputMetadata } = session
+  const replaced = rewritten === undefined ? [] : [...rewritten.freshOf.keys()]
+  const graph = yield* Effect.fromResult(readDecoderGraph(inputMetadata, outputMetadata, replaced, folder))
+  if (rewritten === undefined) return { graph, step: makeConcatDecoder(session, graph) }
+  const freshOutputs = graph.kv.map(({ present }) => rewritten.freshOf.get(present) ?? present)
+  return { graph, step: new BatchDecoder({ session, graph, freshOutputs, rowsMax: slots }) }
+})
+
 /**
  * Loads a decoder.
  *
@@ -112,13 +142,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
   world: WorkerContext,
 ): Effect.fn.Return<LoadedEngine, TerminalModelFailure> {
   const folder = yield* readModelFolder(settings.name, settings.folder, settings.dtype)
-  const session = yield* openSession({
-    folder,
-    provider: settings.provider,
-    intraOpNumThreads: settings.intraOpNumThreads,
-    keepOnDevice: cacheOutputs(folder, settings.provider),
-  })
-  const graph = yield* Effect.fromResult(readDecoderGraph(session.inputMetadata, session.outputMetadata, folder))
+  const { graph, step } = yield* openStep(settings, folder)
   const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, graph.vocabSize ?? folder.config.vocab_size))
   const model: Model = {
     folder,
@@ -128,7 +152,6 @@ export const loadDecoder = Effect.fnUntraced(function* (
     endTokenIds: endTokenIds(folder),
   }
   const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
-  const step = makeConcatDecoder(session, graph)
   const cache = makeKvCache(step, {
     conversationsMax: settings.cachedConversationsMax,
     bytesMax: settings.cachedBytesMax,

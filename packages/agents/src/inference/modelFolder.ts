@@ -94,6 +94,8 @@ export interface ModelFolder {
   readonly chatTemplate: string | undefined
   readonly dtype: Exclude<Dtype, "auto">
   readonly weightsPath: string
+  /** Whether a part of the weights lies in files beside it. */
+  readonly hasExternalData: boolean
   readonly weightsHash: string
   readonly tokenizerHash: string
   /**
@@ -240,8 +242,9 @@ export const readModelFolder = Effect.fnUntraced(function* (name: string, folder
   const weights = yield* Effect.fromResult(chooseWeights(folder, dtype, fail))
   const weightsPath = join(folder, "onnx", weights.file)
   yield* Effect.fromResult(checkWeights(weightsPath, `onnx/${weights.file}`, fail))
+  const external = externalData(folder, weights.file)
   const read = yield* Effect.tryPromise({
-    try: () => readWeights([weightsPath, ...externalData(folder, weights.file)]),
+    try: () => readWeights([weightsPath, ...external]),
     catch: (cause) => fail("incomplete", `onnx/${weights.file} cannot be read: ${oneLine(cause)}.`, cause),
   })
   return {
@@ -255,6 +258,7 @@ export const readModelFolder = Effect.fnUntraced(function* (name: string, folder
     chatTemplate: readChatTemplate(folder, tokenizerConfig.decoded),
     dtype: weights.dtype,
     weightsPath,
+    hasExternalData: external.length > 0,
     weightsHash: read.hash,
     tokenizerHash: createHash("sha256")
       .update(readFileSync(join(folder, "tokenizer.json")))

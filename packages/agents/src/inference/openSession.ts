@@ -16,6 +16,8 @@ const EXTERNAL_DATA = /external data|external initializer|model_path must not be
 
 interface SessionPlan {
   readonly folder: ModelFolder
+  /** The model's bytes, where they are not those of the file. */
+  readonly bytes?: Uint8Array
   readonly provider: string
   readonly intraOpNumThreads: number
   /** Outputs that stay where the provider computes them; all others come to the CPU. */
@@ -45,7 +47,10 @@ const sessionOptions = (plan: SessionPlan): InferenceSession.SessionOptions => {
  */
 export const openSession = (plan: SessionPlan) =>
   Effect.tryPromise({
-    try: () => InferenceSession.create(plan.folder.weightsPath, sessionOptions(plan)),
+    try: () =>
+      plan.bytes === undefined
+        ? InferenceSession.create(plan.folder.weightsPath, sessionOptions(plan))
+        : InferenceSession.create(plan.bytes, sessionOptions(plan)),
     catch: (cause) => {
       const fail = modelFailure(plan.folder.name)
       // Where in its sources onnxruntime was is of no use to anybody who reads the message.

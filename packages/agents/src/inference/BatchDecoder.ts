@@ -1,0 +1,169 @@
+/**
+ * The boundary to decoders that run many sequences in one step: continuous batching over a graph that gives only the new
+ * rows of its cache (`outputFreshRows`), with the cache in a `KvArena`.
+ *
+ * Rows are ragged: holes behind a shorter row are masked with attention_mask, and position_ids count each row's own
+ * tokens. Rows that wait for their turn in between run along as empty ones, and what they give is thrown away.
+ */
+import type { InferenceSession } from "onnxruntime-node"
+import { Tensor } from "onnxruntime-node"
+import { type DecoderGraph, integers } from "./ConcatDecoder.ts"
+import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
+import { KvArena, type ParkedRow } from "./KvArena.ts"
+
+/** Where a slot's tokens are: in a row of the arena, or apart. */
+type Place = { readonly row: number } | { readonly parked: ParkedRow }
+
+export interface BatchDecoderOptions {
+  readonly session: InferenceSession
+  readonly graph: DecoderGraph
+  /** Of each of `graph.kv`, the output with its new rows. */
+  readonly freshOutputs: ReadonlyArray<string>
+  readonly rowsMax: number
+}
+
+export class BatchDecoder implements DecoderStep {
+  readonly vocabSize: number | undefined
+  readonly rowsMax: number
+  readonly #options: BatchDecoderOptions
+  readonly #arena: KvArena
+  readonly #places = new Map<KvSlot, Place>()
+  readonly #bytesPerToken: number
+
+  constructor(options: BatchDecoderOptions) {
+    this.#options = options
+    this.rowsMax = options.rowsMax
+    this.vocabSize = options.graph.vocabSize
+    this.#arena = new KvArena(options.graph.kv, options.rowsMax)
+    this.#bytesPerToken = options.graph.kv.reduce((bytes, { headDim, heads }) => bytes + heads * headDim * 4, 0)
+  }
+
+  open(): KvSlot {
+    const lengthOf = (slot: KvSlot): number => {
+      const place = this.#places.get(slot)
+      if (place === undefined) return 0
+      return "row" in place ? this.#arena.lengthOf(place.row) : place.parked.length
+    }
+    const bytesPerToken = this.#bytesPerToken
+    const slot: KvSlot = {
+      get length() {
+        return lengthOf(slot)
+      },
+      get bytes() {
+        return lengthOf(slot) * bytesPerToken
+      },
+    }
+    this.#places.set(slot, { row: this.#arena.addRow() })
+    return slot
+  }
+
+  cutBack(slot: KvSlot, length: number): boolean {
+    this.#arena.cutRow(this.#rowOf(slot), length)
+    return true
+  }
+
+  park(slot: KvSlot): void {
+    const row = this.#rowOf(slot)
+    const parked = this.#arena.park(row)
+    this.#removeRow(row)
+    this.#places.set(slot, { parked })
+  }
+
+  unpark(slot: KvSlot): void {
+    const place = this.#places.get(slot)
+    if (place !== undefined && "parked" in place) this.#places.set(slot, { row: this.#arena.unpark(place.parked) })
+  }
+
+  release(slot: KvSlot): void {
+    const place = this.#places.get(slot)
+    this.#places.delete(slot)
+    if (place !== undefined && "row" in place) this.#removeRow(place.row)
+  }
+
+  async run(rows: ReadonlyArray<StepRow>): Promise<ReadonlyArray<Float32Array>> {
+    const logits: Array<Float32Array> = []
+    const single = rows.filter((row) => row.tokenIds.length === 1)
+    const batch = single.length > 0 ? await this.#runBatch(single) : new Map<StepRow, Float32Array>()
+    for (const row of rows) logits.push(batch.get(row) ?? (await this.#runAlone(row)))
+    return logits
+  }
+
+  #rowOf(slot: KvSlot): number {
+    const place = this.#places.get(slot)
+    if (place === undefined || !("row" in place)) throw new Error("the slot is released or parked")
+    return place.row
+  }
+
+  #removeRow(row: number): void {
+    const moved = this.#arena.removeRow(row)
+    if (moved === undefined) return
+    for (const [slot, place] of this.#places) if ("row" in place && place.row === moved) this.#places.set(slot, { row })
+  }
+
+  /** One token for each of the rows, in one call over all rows from the first to the last of them. */
+  async #runBatch(rows: ReadonlyArray<StepRow>): Promise<ReadonlyMap<StepRow, Float32Array>> {
+    const byRow = new Map(rows.map((row) => [this.#rowOf(row.slot), row]))
+    const first = Math.min(...byRow.keys())
+    const count = Math.max(...byRow.keys()) + 1 - first
+    const at = Array.from({ length: count }, (_, index) => first + index)
+    const lengths = at.map((row) => (byRow.has(row) ? this.#arena.lengthOf(row) : 0))
+    const tokenIds = at.map((row) => byRow.get(row)?.tokenIds ?? [0])
+    const outputs = await this.#call(first, lengths, tokenIds)
+    const logits = new Map<StepRow, Float32Array>()
+    for (const [row, stepRow] of byRow) {
+      this.#arena.append(row, outputs.fresh, row - first, 1)
+      const width = outputs.logits.length / count
+      logits.set(stepRow, outputs.logits.slice((row - first) * width, (row - first + 1) * width))
+    }
+    return logits
+  }
+
+  async #runAlone(row: StepRow): Promise<Float32Array> {
+    const index = this.#rowOf(row.slot)
+    const tokens = row.tokenIds.length
+    const { fresh, logits, width } = await this.#call(index, [this.#arena.lengthOf(index)], [row.tokenIds])
+    this.#arena.append(index, fresh, 0, tokens)
+    return logits.subarray(logits.length - width)
+  }
+
+  /**
+   * Runs the graph on rows from `first` on.
+   *
+   * @param lengths tokens of each row that count; what lies behind them is masked
+   * @param tokenIds as many for each row
+   */
+  async #call(first: number, lengths: ReadonlyArray<number>, tokenIds: ReadonlyArray<ReadonlyArray<number>>) {
+    const { freshOutputs, graph, session } = this.#options
+    const batch = lengths.length
+    const tokens = tokenIds[0]?.length ?? 0
+    // Nothing to look back on: no row of holes is needed either.
+    const capacity = Math.max(...lengths) === 0 ? 0 : this.#arena.capacity
+    const values: Readonly<Record<string, () => ReadonlyArray<number>>> = {
+      input_ids: () => tokenIds.flat(),
+      position_ids: () => lengths.flatMap((length) => Array.from({ length: tokens }, (_, at) => length + at)),
+      attention_mask: () =>
+        lengths.flatMap((length) =>
+          Array.from({ length: capacity + tokens }, (_, at) => (at < length || at >= capacity ? 1 : 0)),
+        ),
+    }
+    const feeds: Record<string, Tensor> = {}
+    for (const [name, type] of graph.integerInputs) {
+      const all = values[name]
+      const width = name === "attention_mask" ? capacity + tokens : tokens
+      feeds[name] = all === undefined ? integers(type, [1], []) : integers(type, all(), [batch, width])
+    }
+    for (const [index, { headDim, heads, past }] of graph.kv.entries()) {
+      const data = capacity === 0 ? new Float32Array(0) : this.#arena.view(index, first, first + batch)
+      feeds[past] = new Tensor("float32", data, [batch, heads, capacity, headDim])
+    }
+    const outputs = await session.run(feeds, ["logits", ...freshOutputs])
+    const fresh = freshOutputs.map((name) => floats(outputs[name]))
+    const logits = floats(outputs.logits)
+    return { fresh, logits, width: outputs.logits?.dims.at(-1) ?? 0 }
+  }
+}
+
+const floats = (tensor: Tensor | undefined): Float32Array => {
+  if (tensor?.data instanceof Float32Array) return tensor.data
+  throw new TypeError("the graph gave no 32-bit floats")
+}
