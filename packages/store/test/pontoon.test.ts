@@ -257,6 +257,13 @@ describe("3 beside an owner, and after one", () => {
         yield* store.commit([settle("m0")])
         const { out } = yield* runPontoon("stats", "--db", path)
         expect(out).toContain("done\t1\nrunning\t4")
+        // A repeated key is no message.
+        const keyed = { idempotencyKey: "k" }
+        yield* store.commit([append("m5", keyed)])
+        yield* store.commit([append("m6", keyed)])
+        yield* store.commit([append("m7")])
+        const repeated = yield* runPontoon("stats", "--db", path)
+        expect(repeated.out).toContain("done\t1\npending\t2\nrunning\t4")
       }),
     ))
 

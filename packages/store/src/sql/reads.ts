@@ -83,13 +83,14 @@ export const LATENCY = `select actor_type as actorType, task, count, p50_ms as p
   from latency order by actor_type || '/' || task`
 
 /**
- * Messages by status, without counting ten million rows: those that are not done are in small indexes, and done is what
- * remains of all that were ever accepted (rows deleted by hand are counted as done).
+ * Messages by status. Those that are not done are in small indexes, and done is what remains of all: a count over the
+ * index of ids, about 60 ms for a million rows. `max(seq)` in its place is free and wrong: a message that repeats an
+ * idempotency key uses up a number and adds no row.
  */
 export const STATUS_COUNTS = `with other (status, count) as (
     select status, count(*) from messages where status in ('pending', 'running') group by status
     union all
     select status, count(*) from messages where status in ('failed', 'dead', 'expired', 'cancelled') group by status)
-  select 'done' as status, ifnull((select max(seq) from messages), 0) - ifnull((select sum(count) from other), 0) as count
+  select 'done' as status, (select count(*) from messages) - ifnull((select sum(count) from other), 0) as count
   union all
   select status, count from other`
