@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+/** The boundary to the process: the `pontoon` command, its version and its exit code. */
 import packageJson from "../package.json" with { type: "json" }
 import { runPontoon } from "../src/inspect/cli.ts"
 

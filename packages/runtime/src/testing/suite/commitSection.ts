@@ -54,7 +54,9 @@ const atomicity = ({ test, expect }: SuiteKit): void => {
       // The key of the message that never was is free.
       expect((yield* store.commit([append("E", { idempotencyKey: "k" })])).duplicates).toEqual([])
     }))
+}
 
+const neighbours = ({ test, expect }: SuiteKit): void => {
   test("3.2 a refused commit takes none of its neighbours along, whichever of its writes is stale", ({ store }) =>
     Effect.gen(function* () {
       const stale = settle("nobody")
@@ -164,6 +166,7 @@ const sizes = ({ test, expect }: SuiteKit): void => {
 
 export const commitSection = (kit: SuiteKit): void => {
   atomicity(kit)
+  neighbours(kit)
   order(kit)
   sizes(kit)
 }

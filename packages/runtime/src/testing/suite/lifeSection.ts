@@ -73,7 +73,9 @@ const edges = ({ test, expect }: SuiteKit): void => {
         deliverAtMs: START_MS + 7,
       })
     }))
+}
 
+const endings = ({ test, expect }: SuiteKit): void => {
   test("2.4 a running message settles in every final status, with its reply or its error", ({ store, reader }) =>
     Effect.gen(function* () {
       const statuses = ["done", "failed", "dead", "expired", "cancelled"] as const
@@ -164,5 +166,6 @@ const renamed = (write: Write, id: string): Write => {
 
 export const lifeSection = (kit: SuiteKit): void => {
   edges(kit)
+  endings(kit)
   fences(kit)
 }
