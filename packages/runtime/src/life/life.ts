@@ -163,7 +163,7 @@ export class Life implements Dispatch {
     if (interruption === "cancelled") this.endWaiting(message, "cancelled", CANCELLED)
     else if (interruption === "expired" || message.isLate(this.#system.now())) {
       this.endWaiting(message, "expired", EXPIRED)
-    } else if (isGone(cell.lifecycle.state)) this.#supervision().stranded(message)
+    } else if (isGone(cell.lifecycle.state) && !this.#system.closing) this.#supervision().stranded(message)
     else this.#wait(message)
   }
 

@@ -252,6 +252,8 @@ export class Supervisor implements Supervision {
 
   /** Moves what waits to other targets; what cannot move waits on, or dies with its actor. */
   #evacuate(cell: LiveCell, reason: string): void {
+    // What waits is left to the next start, which may have what this one lacks.
+    if (this.#system.closing) return
     for (const message of cell.mailbox.all()) this.#save(message, reason)
   }
 
