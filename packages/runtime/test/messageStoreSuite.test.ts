@@ -1,0 +1,172 @@
+/** The conformance suite can fail: each broken promise of a store is caught, by the test that is about it. */
+import { Effect } from "effect"
+import { describe, expect, it } from "vitest"
+import type { MessageStore, Write } from "../src/index.ts"
+import {
+  MemoryStore,
+  type MemoryStoreHandle,
+  messageStoreSuite,
+  type StoreUnderTest,
+  type TestFramework,
+} from "../src/testing/index.ts"
+
+type Store = MessageStore["Service"]
+
+/** Runs the suite on `open` with a framework that only keeps what failed. */
+const failuresOf = async (open: Effect.Effect<StoreUnderTest>): Promise<ReadonlyArray<string>> => {
+  const tests: Array<readonly [string, () => Promise<void>]> = []
+  const framework: TestFramework = {
+    describe: (_, body) => body(),
+    it: (name, body) => tests.push([name, body]),
+    expect,
+  }
+  messageStoreSuite(framework, "a broken store", open)
+  const failed: Array<string> = []
+  for (const [name, body] of tests) {
+    try {
+      await body()
+    } catch {
+      failed.push(name.split(" ")[0]!)
+    }
+  }
+  return [...new Set(failed)]
+}
+
+/** A store whose every opening is spoilt in the same way. */
+const spoilt = (spoil: (handle: MemoryStoreHandle) => Store, from = MemoryStore.make): Effect.Effect<StoreUnderTest> =>
+  Effect.map(from, (handle) => ({
+    store: spoil(handle),
+    reader: handle.reader,
+    reopen: spoilt(spoil, handle.reopen),
+  }))
+
+/** Changes the writes of every commit. */
+const changing = (change: (writes: ReadonlyArray<Write>) => ReadonlyArray<Write>) =>
+  spoilt(({ store }) => ({ ...store, commit: (writes) => store.commit(change(writes)) }))
+
+const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, ReadonlyArray<string>]> = [
+  [
+    "applies a commit write by write",
+    spoilt(({ store }) => ({
+      ...store,
+      commit: (writes) =>
+        Effect.map(
+          Effect.forEach(writes, (write) => store.commit([write])),
+          (receipts) => ({ duplicates: receipts.flatMap(({ duplicates }) => duplicates) }),
+        ),
+    })),
+    ["3.1", "3.2", "3.3", "3.7"],
+  ],
+  [
+    "tells nobody of duplicates",
+    spoilt(({ store }) => ({ ...store, commit: (writes) => Effect.as(store.commit(writes), { duplicates: [] }) })),
+    ["1.5", "1.6", "1.7", "1.8", "1.9", "1.11", "1.12", "5.6"],
+  ],
+  [
+    "knows no idempotency keys",
+    changing((writes) =>
+      writes.map((write) =>
+        write._tag === "Append" ? { ...write, message: { ...write.message, idempotencyKey: null } } : write,
+      ),
+    ),
+    ["1.8", "1.9", "1.11"],
+  ],
+  [
+    "compares the keys of pools by their targets",
+    changing((writes) =>
+      writes.map((write) =>
+        write._tag === "Append" ? { ...write, message: { ...write.message, pool: null } } : write,
+      ),
+    ),
+    ["1.9"],
+  ],
+  [
+    "erases a state that is left out",
+    changing((writes) =>
+      writes.map((write) => (write._tag === "PutActor" ? { ...write, state: write.state ?? null } : write)),
+    ),
+    ["4.5"],
+  ],
+  ["loses lifecycle events", changing((writes) => writes.filter(({ _tag }) => _tag !== "LifecycleEvent")), ["4.6"]],
+  ["loses routes", changing((writes) => writes.filter(({ _tag }) => _tag !== "RouteDecision")), ["4.7"]],
+  [
+    "retries on the old target",
+    changing((writes) =>
+      writes.map((write) => (write._tag === "Retry" ? { ...write, target: { type: "barista", id: "1" } } : write)),
+    ),
+    ["2.2"],
+  ],
+  [
+    "lets a stale step through",
+    spoilt(({ store }) => ({
+      ...store,
+      commit: (writes) =>
+        Effect.catchTag(store.commit(writes), "TerminalStaleAttempt", (stale) =>
+          writes.every(({ _tag }) => _tag === "RecordStep") ? Effect.succeed({ duplicates: [] }) : Effect.fail(stale),
+        ),
+    })),
+    ["2.7"],
+  ],
+  [
+    "commits in the order of its own convenience",
+    spoilt(({ store }) => {
+      let turn = 0
+      return {
+        ...store,
+        commit: (writes) =>
+          Effect.andThen(
+            turn++ % 2 === 0 ? Effect.yieldNow : Effect.void,
+            Effect.suspend(() => store.commit(writes)),
+          ),
+      }
+    }),
+    ["3.4"],
+  ],
+  [
+    "forgets a commit whose caller goes",
+    spoilt(({ store }) => ({
+      ...store,
+      commit: (writes) =>
+        Effect.andThen(
+          Effect.yieldNow,
+          Effect.suspend(() => store.commit(writes)),
+        ),
+    })),
+    ["3.5"],
+  ],
+  [
+    "cuts a page short",
+    spoilt(({ store }) => ({ ...store, unfinished: (after, limit) => store.unfinished(after, Math.min(limit, 5)) })),
+    ["1.8", "3.3", "5.1", "5.2"],
+  ],
+  [
+    "pages from the wrong side",
+    spoilt(({ store }) => ({
+      ...store,
+      unfinished: (after, limit) => store.unfinished(Math.max(0, after - 1), limit),
+    })),
+    ["5.1"],
+  ],
+]
+
+describe("a store that", () => {
+  it("keeps every promise fails nothing", async () => {
+    expect(await failuresOf(MemoryStore.make)).toEqual([])
+  })
+
+  it.each(cases)("%s is caught", async (_, open, expected) => {
+    const failed = await failuresOf(open)
+    expect(failed).toEqual(expect.arrayContaining([...expected]))
+  })
+
+  it("forgets everything over a restart is caught", async () => {
+    const forgetful: Effect.Effect<StoreUnderTest> = Effect.map(MemoryStore.make, (handle) => ({
+      ...handle,
+      reopen: Effect.andThen(
+        handle.reopen,
+        Effect.suspend(() => forgetful),
+      ),
+    }))
+    expect(await failuresOf(forgetful)).toEqual(["5.6"])
+  })
+})
