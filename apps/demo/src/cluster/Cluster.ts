@@ -64,7 +64,8 @@ export const startCluster = Effect.fnUntraced(function* (terms: ClusterTerms) {
   const child = fork(entry, { serialization: "advanced", stdio: ["ignore", "inherit", "inherit", "ipc"] })
   const order = (what: Order) =>
     Effect.sync(() => {
-      if (child.connected) child.send(what)
+      // The callback takes the error of a process that is ending at this very moment; its exit says the rest.
+      if (child.connected) child.send(what, () => {})
     })
   const answer = (news: Answering) => {
     const listener = listeners.get(news.key)

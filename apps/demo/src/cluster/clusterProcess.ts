@@ -5,20 +5,22 @@
 import type { DecoderHandle } from "@pontoon/agents"
 import { ActorSystem, LogReader } from "@pontoon/runtime"
 import { SqliteStore } from "@pontoon/store"
-import { Effect, Layer, Queue, Schema, Stream } from "effect"
+import { Deferred, Effect, Layer, Queue, Schema, Stream } from "effect"
 import { type News, Order } from "./clusterProtocol.ts"
 import { makeCluster } from "./makeCluster.ts"
 
 type Open = Extract<Order, { readonly _tag: "Open" }>
+/** What comes while it is open. */
+type Task = Exclude<Order, { readonly _tag: "Open" | "Close" }>
 type Say = Extract<Order, { readonly _tag: "Say" }>
 
 const tell = (news: News): Effect.Effect<void> =>
   Effect.sync(() => {
     // Disconnected: the stage is gone, and this process is about to be.
-    if (process.connected) process.send?.(news)
+    if (process.connected) process.send?.(news, () => {})
   })
 
-const decodeOrder = Schema.decodeUnknownEffect(Order)
+const decodeOrder = Schema.decodeUnknownSync(Order)
 
 /** How often it looks whether the models are up. */
 const STARTING_LOOK_MS = 20
@@ -63,7 +65,7 @@ const serve = Effect.fnUntraced(
     Effect.catch(effect, (failure) => tell({ _tag: "Failed", key, tag: failure._tag, message: failure.message })),
 )
 
-const host = Effect.fnUntraced(function* (orders: Queue.Dequeue<Order>, { db, device, seed }: Open) {
+const host = Effect.fnUntraced(function* (tasks: Queue.Dequeue<Task>, { db, device, seed }: Open) {
   const replicas = new Map<string, DecoderHandle>()
   const cluster = makeCluster({
     device,
@@ -78,10 +80,9 @@ const host = Effect.fnUntraced(function* (orders: Queue.Dequeue<Order>, { db, de
     if (reason !== undefined) return yield* tell({ _tag: "Unavailable", message: reason })
     yield* tell({ _tag: "Up" })
     for (;;) {
-      const order = yield* Queue.take(orders)
-      if (order._tag === "Close") return
-      if (order._tag === "Say") yield* Effect.forkScoped(serve(cluster, order))
-      if (order._tag === "Slow") yield* replicas.get(order.replica)?.setStepDelayMs(order.delayMs) ?? Effect.void
+      const task = yield* Queue.take(tasks)
+      if (task._tag === "Say") yield* Effect.forkScoped(serve(cluster, task))
+      if (task._tag === "Slow") yield* replicas.get(task.replica)?.setStepDelayMs(task.delayMs) ?? Effect.void
     }
   })
   const system = ActorSystem.layer({ actors: cluster.actors, pools: cluster.pools })
@@ -89,17 +90,28 @@ const host = Effect.fnUntraced(function* (orders: Queue.Dequeue<Order>, { db, de
 })
 
 const main = Effect.gen(function* () {
-  const orders = yield* Queue.unbounded<Order>()
+  const tasks = yield* Queue.unbounded<Task>()
+  const opened = yield* Deferred.make<Open>()
+  // Beside the queue: a program that is told to close while its models start must not wait for them.
+  const closing = yield* Deferred.make<void>()
+  const close = () => Deferred.doneUnsafe(closing, Effect.void)
   process.on("message", (raw) => {
-    Effect.runFork(Effect.flatMap(Effect.orDie(decodeOrder(raw)), (order) => Queue.offer(orders, order)))
+    const order = decodeOrder(raw)
+    if (order._tag === "Open") Deferred.doneUnsafe(opened, Effect.succeed(order))
+    else if (order._tag === "Close") close()
+    else Queue.offerUnsafe(tasks, order)
   })
-  process.once("disconnect", () => Queue.offerUnsafe(orders, { _tag: "Close" }))
+  process.once("disconnect", close)
   // Ctrl-C reaches the whole group; the stage decides when this process ends.
   process.on("SIGINT", () => {})
-  const first = yield* Queue.take(orders)
-  if (first._tag !== "Open") return
-  yield* host(orders, first).pipe(Effect.catch((failure) => tell({ _tag: "Unavailable", message: failure.message })))
+  yield* Deferred.await(opened).pipe(
+    Effect.flatMap((open) => host(tasks, open)),
+    Effect.catch((failure) => tell({ _tag: "Unavailable", message: failure.message })),
+    Effect.raceFirst(Deferred.await(closing)),
+  )
 })
 
 const fiber = Effect.runFork(Effect.scoped(main))
-fiber.addObserver(() => process.disconnect?.())
+fiber.addObserver(() => {
+  if (process.connected) process.disconnect()
+})
