@@ -10,7 +10,7 @@
  * Every promise rejects with the tagged error itself: `error._tag` says what happened, `Retryable*` and `Terminal*` who
  * may try again.
  */
-import { Cause, Effect, Exit, Layer, ManagedRuntime, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Scope, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import { ActorSystem, type ActorSystemOptions } from "./ActorSystem.ts"
 import type { AnyActor, Services } from "./actor/Actor.ts"
@@ -99,37 +99,39 @@ const closed = () =>
 const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A, E, E2>): Promise<Pontoon> => {
   const services: Layer.Layer<Services<A>, E2> | Layer.Layer<never> = options.services ?? Layer.empty
   const needs = Layer.merge(options.store, services) as Layer.Layer<MessageStore | Services<A>, E | E2>
-  const runtime = ManagedRuntime.make(ActorSystem.layer(options).pipe(Layer.provide(needs)))
+  // Not a ManagedRuntime: disposing one interrupts what it runs before it closes the layer, and an interrupted ask takes
+  // its message back. Here the asks of others are answered while the system drains.
+  const scope = Scope.makeUnsafe()
+  const opened = await Effect.runPromiseExit(
+    Layer.buildWithScope(ActorSystem.layer(options).pipe(Layer.provide(needs)), scope),
+  )
+  if (Exit.isFailure(opened)) {
+    await Effect.runPromise(Scope.close(scope, opened))
+    throw Cause.squash(opened.cause)
+  }
+  const system = Context.get(opened.value, ActorSystem)
   let closing: Promise<void> | undefined
-  const run = <B, E3>(effect: (system: ActorSystem["Service"]) => Effect.Effect<B, E3>, call?: CallOptions) =>
-    closing !== undefined
-      ? Promise.reject(closed())
-      : call?.signal?.aborted === true
-        ? Promise.reject(call.signal.reason)
-        : settle(runtime.runPromiseExit(Effect.flatMap(ActorSystem, effect), runOptions(call)), call?.signal)
-  try {
-    await runtime.context()
-  } catch (error) {
-    await runtime.dispose()
-    throw error
+  const run = <B, E3>(effect: Effect.Effect<B, E3>, call?: CallOptions): Promise<B> => {
+    if (closing !== undefined) return Promise.reject(closed())
+    if (call?.signal?.aborted === true) return Promise.reject(call.signal.reason)
+    return settle(Effect.runPromiseExit(effect, runOptions(call)), call?.signal)
   }
   return {
-    ask: (ref, task, payload, call) => run((system) => system.ask(ref, task, payload, call), call),
-    tell: (ref, task, payload, call) => run((system) => system.tell(ref, task, payload, call), call),
+    ask: (ref, task, payload, call) => run(system.ask(ref, task, payload, call), call),
+    tell: (ref, task, payload, call) => run(system.tell(ref, task, payload, call), call),
     stream: (ref, task, payload, call) => ({
       async *[Symbol.asyncIterator]() {
         if (closing !== undefined) throw closed()
         if (call?.signal?.aborted === true) throw call.signal.reason
-        const services = await runtime.context()
-        const chunks = Stream.unwrap(Effect.map(ActorSystem, (system) => system.stream(ref, task, payload, call)))
-        yield* Stream.toAsyncIterableWith(abortable(chunks, call?.signal), services)
+        const chunks = abortable(system.stream(ref, task, payload, call), call?.signal)
+        yield* Stream.toAsyncIterableWith(chunks, Context.empty())
       },
     }),
-    outcome: (messageId) => run((system) => system.outcome(messageId)),
-    cancel: (messageId) => run((system) => system.cancel(messageId)),
-    feedback: (messageId, score) => run((system) => system.feedback(messageId, score)),
+    outcome: (messageId) => run(system.outcome(messageId)),
+    cancel: (messageId) => run(system.cancel(messageId)),
+    feedback: (messageId, score) => run(system.feedback(messageId, score)),
     close: () => {
-      closing ??= runtime.dispose()
+      closing ??= Effect.runPromise(Scope.close(scope, Exit.void))
       return closing
     },
   }

@@ -99,7 +99,12 @@ export interface Actor<in out T extends AnyTask, out R> extends AnyActor {
 /** The services that an actor's handlers and start need. */
 export type Services<A> = A extends { readonly "~services"?: infer R } ? Exclude<R, undefined> : never
 
-type ErasedHandler<R> = (payload: never, actor: never) => Effect.Effect<unknown, unknown, R>
+type ErasedHandler = (payload: never, actor: never) => Effect.Effect<unknown, unknown, unknown>
+
+/** The services that any of the handlers needs. */
+type HandlerServices<H> = {
+  readonly [Tag in keyof H]: H[Tag] extends (...args: never) => Effect.Effect<infer _A, infer _E, infer R> ? R : never
+}[keyof H]
 
 const isInitializer = (initial: unknown): initial is (id: string) => unknown => typeof initial === "function"
 
@@ -119,16 +124,18 @@ export const make = <
   S extends Schema.Codec<unknown, unknown> = typeof Schema.Null,
   Resource = undefined,
   R = never,
+  const H extends Handlers<T, S["Type"], Resource, unknown> = Handlers<T, S["Type"], Resource, R>,
 >(
   name: string,
-  options: ActorOptions<T, S, Resource, R>,
-): Actor<T, Exclude<R, Scope.Scope>> => {
+  // The handlers' services are read off their own type: through `Handlers` the compiler does not find them.
+  options: Omit<ActorOptions<T, S, Resource, R>, "handlers"> & { readonly handlers: H },
+): Actor<T, Exclude<R | HandlerServices<H>, Scope.Scope>> => {
   checkAddress({ type: name, id: "x" })
   const tasks = new Map(options.protocol.map((task) => [task._tag, compileTask(task)]))
   const state = Schema.fromJsonString(Schema.toCodecJson(options.state ?? Schema.Null))
   const { initialState } = options
-  const handlers = new Map<string, ErasedHandler<R>>(Object.entries(options.handlers))
-  const actor: Actor<T, Exclude<R, Scope.Scope>> = {
+  const handlers = new Map<string, ErasedHandler>(Object.entries(options.handlers))
+  const actor: Actor<T, Exclude<R | HandlerServices<H>, Scope.Scope>> = {
     name,
     tasks,
     concurrency: options.concurrency ?? 1,
