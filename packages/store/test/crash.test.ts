@@ -123,14 +123,17 @@ describe("1 at a point inside a commit", () => {
 describe("2 at moments that nobody chose", () => {
   const seed = Number(process.env.PONTOON_SEED ?? Date.now() % 1_000_000)
   // Past the first checkpoint (1,000 pages of WAL), which the later ones reach.
-  const moments = [1, 2, 3, 4].map((nth) => 1 + (((seed + nth * 104_729) * 7_919) % (nth * 1_500)))
+  const moments = [1, 2, 3, 4].map((nth) => {
+    const moment = 1 + (((seed + nth * 104_729) * 7_919) % (nth * 1_500))
+    return [moment, nth % 2 === 0 ? "thread" : "commit"] as const
+  })
   it.each(moments)(
-    `after %i acknowledgements (PONTOON_SEED=${seed})`,
-    (moment) =>
+    `after %i acknowledgements, checkpoint by %s (PONTOON_SEED=${seed})`,
+    (moment, checkpoint) =>
       run(
         Effect.gen(function* () {
           const file = yield* temporaryFile
-          const child = yield* startChild("crashingWriter.ts", [file])
+          const child = yield* startChild("crashingWriter.ts", [file, "none", "1", checkpoint])
           const acknowledged = yield* Effect.promise(() => listen(child, moment))
           expect(yield* Effect.promise(() => child.ended)).toBe("SIGKILL")
           checkFile(file, acknowledged)

@@ -11,7 +11,7 @@ import { appendClaimed, putActor, recordStep, settle } from "@pontoon/runtime/te
 import { Effect } from "effect"
 import { SqliteStore } from "../../src/index.ts"
 
-const [, , file = "", point = "none", occurrence = "1"] = process.argv
+const [, , file = "", point = "none", occurrence = "1", checkpoint = "commit"] = process.argv
 const CALLERS = 16
 
 let left = Number(occurrence)
@@ -26,7 +26,7 @@ const commitOf = (caller: number, n: number): ReadonlyArray<Write> => [
   ...(n === 0 ? [] : [settle(`${caller}-${n - 1}`)]),
 ]
 
-await SqliteStore.make(file).pipe(
+await SqliteStore.make(file, { checkpoint: checkpoint === "thread" ? "thread" : "commit" }).pipe(
   Effect.flatMap((store) =>
     Effect.all(
       Array.from({ length: CALLERS }, (_, caller) =>
