@@ -10,11 +10,30 @@ import { enter, type LedgerEntry, type Stage, speak } from "./Stage.ts"
 const ANSWERED_BEFORE_KILL = 3
 /** Slow enough that others are in flight then. */
 const STEP_DELAY_MS = 40
+/** Customers in flight. */
+const CUSTOMERS = 12
+/** Of them, customers whose answers a decoder writes, and is slow at; the bank has answered before anybody can kill it. */
+const OWN_CUSTOMERS_MIN = 4
+/** How many of the play's messages the act takes. */
+export const IN_FLIGHT_MAX = CUSTOMERS - OWN_CUSTOMERS_MIN
+
+const OWN_ORDERS = ["a flat white please", "two espressos to go", "an iced tea, no sugar", "one hot chocolate, medium"]
+
+/** The first of `messages`, and customers of the act's own. */
+const gather = (run: string, messages: ReadonlyArray<CustomerMessage>): ReadonlyArray<CustomerMessage> => {
+  const given = messages.slice(0, IN_FLIGHT_MAX)
+  const own = Array.from({ length: CUSTOMERS - given.length }, (_, number) => ({
+    conversation: `${run}-crash-${number}`,
+    text: OWN_ORDERS[number % OWN_ORDERS.length]!,
+  }))
+  return [...given, ...own]
+}
 
 /** Gives false where a message got no answer. Each message must be of a conversation of its own. */
-export const killProgram = Effect.fnUntraced(function* (stage: Stage, messages: ReadonlyArray<CustomerMessage>) {
+export const killProgram = Effect.fnUntraced(function* (stage: Stage, played: ReadonlyArray<CustomerMessage>) {
   const cluster = yield* stage.cluster
-  yield* stage.note(`Act 3: the whole program dies, with up to ${messages.length} messages in flight.`)
+  const messages = gather(stage.run, played)
+  yield* stage.note(`Act 3: the whole program dies, with ${messages.length} customers at the counter.`)
   yield* Effect.forEach([...cluster.models.keys()], (replica) => cluster.slow(replica, STEP_DELAY_MS), {
     discard: true,
   })

@@ -11,7 +11,7 @@ import { formatSummary } from "../terminal/formatSummary.ts"
 import { audit } from "./audit.ts"
 import { chat } from "./chat.ts"
 import { killModel } from "./killModel.ts"
-import { killProgram } from "./killProgram.ts"
+import { IN_FLIGHT_MAX, killProgram } from "./killProgram.ts"
 import { makeScreen } from "./makeScreen.ts"
 import { playMessages } from "./playMessages.ts"
 import { type LedgerEntry, makeStage } from "./Stage.ts"
@@ -21,9 +21,6 @@ import { slowReplica } from "./slowReplica.ts"
 export class TerminalPlayFailed extends Schema.TaggedError<TerminalPlayFailed>()("TerminalPlayFailed", {
   message: Schema.String,
 }) {}
-
-/** Messages in flight when the program is killed. */
-const IN_FLIGHT = 12
 
 /** The first `count` conversations of a single message each, and the rest in their order. */
 const takeSingles = (messages: ReadonlyArray<CustomerMessage>, count: number) => {
@@ -52,7 +49,7 @@ export const play = Effect.fnUntraced(function* ({ db = temporaryDb(), device, m
   screen.write(`The message log is ${db}. Starting six models, each in a process of its own.\n`)
   const run = clock.currentTimeMillisUnsafe().toString(36)
   const stage = yield* makeStage({ db, device, seed }, run, (event) => Effect.sync(() => screen.show(event)))
-  const { rest, singles } = takeSingles(messages, IN_FLIGHT)
+  const { rest, singles } = takeSingles(messages, IN_FLIGHT_MAX)
   const { first, second } = halve(rest)
   // What the acts say for themselves is not among the messages that are played.
   const isPlayed = ({ conversation, outcome }: LedgerEntry) =>

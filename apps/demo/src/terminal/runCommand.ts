@@ -17,6 +17,21 @@ const printFailure = (error: unknown): Effect.Effect<0 | 1 | 2> => {
 }
 
 /**
+ * Ends when standard output can take no more, with the status for it: whoever read it (`| head`) has what they wanted,
+ * while a full disk is a failure.
+ */
+const outputEnded: Effect.Effect<0 | 1> = Effect.callback((resume) => {
+  // Never taken off: writes that were under way fail too, and without a listener each would end the process.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    resume(
+      error.code === "EPIPE"
+        ? Effect.succeed(0)
+        : Effect.as(Console.error(`Standard output cannot be written: ${error.message}.`), 1),
+    )
+  })
+})
+
+/**
  * Runs a command on `args` and gives the status to exit with: 0, 1 after a failure (its sentence on standard error, no
  * stack), 2 for a command line that was not understood. A defect is printed whole: it is a bug, and wants its stack.
  */
@@ -28,4 +43,5 @@ export const runCommand = <Name extends string, Input, E, R, ContextInput>(
     Effect.as<0 | 1 | 2>(0),
     Effect.catch(printFailure),
     Effect.catchDefect((defect) => Effect.as(Console.error(Cause.pretty(Cause.die(defect))), 1 as const)),
+    Effect.raceFirst(outputEnded),
   )
