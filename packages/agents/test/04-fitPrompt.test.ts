@@ -81,6 +81,7 @@ describe("fitPrompt", () => {
         const fitted = fitPrompt(prompt, room, "drop-oldest", encode)
         expect(Result.isSuccess(fitted) ? (fitted.success.cut?.droppedTurns ?? 0) : undefined).toBe(expected)
       }),
+      { numRuns: 2000 },
     )
   })
 })

@@ -211,6 +211,8 @@ describe("a model's process", () => {
       // As good as a step that never ends.
       yield* handle.setStepDelayMs(1e9)
       const stuck = yield* Effect.forkChild(Effect.flip(answer(handle.target, long(8))), { startImmediately: true })
+      // Whatever the process said when it began has been heard by the time it answers this.
+      yield* handle.counters
       yield* TestClock.adjust(7999)
       expect(isAlive(handle.pid)).toBe(true)
       yield* TestClock.adjust(2001)

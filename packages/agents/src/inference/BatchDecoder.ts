@@ -7,8 +7,9 @@
  */
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
-import { type DecoderGraph, integers } from "./ConcatDecoder.ts"
+import type { DecoderGraph } from "./DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
+import { feedTokens } from "./feedTokens.ts"
 import { KvArena, type ParkedRow } from "./KvArena.ts"
 
 /** Where a slot's tokens are: in a row of the arena, or apart. */
@@ -135,23 +136,9 @@ export class BatchDecoder implements DecoderStep {
   async #call(first: number, lengths: ReadonlyArray<number>, tokenIds: ReadonlyArray<ReadonlyArray<number>>) {
     const { freshOutputs, graph, session } = this.#options
     const batch = lengths.length
-    const tokens = tokenIds[0]?.length ?? 0
     // Nothing to look back on: no row of holes is needed either.
     const capacity = Math.max(...lengths) === 0 ? 0 : this.#arena.capacity
-    const values: Readonly<Record<string, () => ReadonlyArray<number>>> = {
-      input_ids: () => tokenIds.flat(),
-      position_ids: () => lengths.flatMap((length) => Array.from({ length: tokens }, (_, at) => length + at)),
-      attention_mask: () =>
-        lengths.flatMap((length) =>
-          Array.from({ length: capacity + tokens }, (_, at) => (at < length || at >= capacity ? 1 : 0)),
-        ),
-    }
-    const feeds: Record<string, Tensor> = {}
-    for (const [name, type] of graph.integerInputs) {
-      const all = values[name]
-      const width = name === "attention_mask" ? capacity + tokens : tokens
-      feeds[name] = all === undefined ? integers(type, [1], []) : integers(type, all(), [batch, width])
-    }
+    const feeds = feedTokens(graph, lengths, capacity, tokenIds)
     for (const [index, { headDim, heads, past }] of graph.kv.entries()) {
       const data = capacity === 0 ? new Float32Array(0) : this.#arena.view(index, first, first + batch)
       feeds[past] = new Tensor("float32", data, [batch, heads, capacity, headDim])

@@ -5,96 +5,11 @@
  * at 64 tokens and 46 to 66 % at 512 to 1024 (27M parameters), which is why `BatchDecoder` is preferred where the graph
  * allows it. This one asks nothing of a graph and works on any device, with the cache left there.
  */
-import { Result } from "effect"
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
-import type { TerminalModelFailure } from "../ModelTarget.ts"
+import type { DecoderGraph, KvTensor } from "./DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
-import { type ModelFolder, modelFailure } from "./modelFolder.ts"
-
-interface KvTensor {
-  readonly past: string
-  readonly present: string
-  readonly type: "float32" | "float16"
-  readonly heads: number
-  readonly headDim: number
-}
-
-/** What a graph wants and gives. */
-export interface DecoderGraph {
-  readonly kv: ReadonlyArray<KvTensor>
-  readonly integerInputs: ReadonlyMap<string, "int64" | "int32">
-  readonly vocabSize: number | undefined
-}
-
-type Metadata = InferenceSession.ValueMetadata
-
-const PAST = /^past_key_values\.(.+)$/
-const INTEGER_INPUTS = ["input_ids", "attention_mask", "position_ids", "num_logits_to_keep"]
-
-const dimension = (dimension: number | string | undefined): number | undefined =>
-  typeof dimension === "number" && dimension > 0 ? dimension : undefined
-
-/** A `past_key_values.*` input and the `present.*` output that continues it; undefined where it is none that we can feed. */
-const readKvTensor = (
-  input: Metadata,
-  outputNames: ReadonlyArray<string>,
-  folder: ModelFolder,
-): KvTensor | undefined => {
-  const match = PAST.exec(input.name)
-  const present = `present.${match?.[1]}`
-  if (match === null || !input.isTensor || input.shape.length !== 4 || !outputNames.includes(present)) return undefined
-  if (input.type !== "float32" && input.type !== "float16") return undefined
-  // [batch, heads, tokens, headDim]: only the number of tokens is open.
-  if (typeof input.shape[2] === "number") return undefined
-  const { num_attention_heads: queryHeads, num_key_value_heads: kvHeads, head_dim, hidden_size } = folder.config
-  const heads = dimension(input.shape[1]) ?? kvHeads ?? queryHeads
-  const headDim =
-    dimension(input.shape[3]) ?? head_dim ?? (hidden_size && queryHeads ? hidden_size / queryHeads : undefined)
-  if (heads === undefined || headDim === undefined) return undefined
-  return { past: input.name, present, type: input.type, heads, headDim }
-}
-
-/**
- * Reads a session's inputs and outputs.
- *
- * @param replaced outputs that the session gives in another form, and has under another name
- * @returns fails with reason `unsupported`, naming what was found
- */
-export const readDecoderGraph = (
-  inputs: ReadonlyArray<Metadata>,
-  outputs: ReadonlyArray<Metadata>,
-  replaced: ReadonlyArray<string>,
-  folder: ModelFolder,
-): Result.Result<DecoderGraph, TerminalModelFailure> => {
-  const fail = (found: string) =>
-    Result.fail(
-      modelFailure(folder.name)(
-        "unsupported",
-        `not a decoder with a cache that can be run (model_type ${folder.config.model_type}): ${found}.`,
-      ),
-    )
-  const outputNames = [...outputs.map((output) => output.name), ...replaced]
-  const logits = outputs.find((output) => output.name === "logits")
-  if (logits === undefined || !logits.isTensor) return fail(`it has no output "logits", but ${outputNames.join(", ")}`)
-  const kv: Array<KvTensor> = []
-  const integerInputs = new Map<string, "int64" | "int32">()
-  for (const input of inputs) {
-    const tensor = readKvTensor(input, outputNames, folder)
-    if (tensor !== undefined) kv.push(tensor)
-    else if (
-      INTEGER_INPUTS.includes(input.name) &&
-      input.isTensor &&
-      (input.type === "int64" || input.type === "int32")
-    ) {
-      integerInputs.set(input.name, input.type)
-    } else return fail(`it wants an input "${input.name}"`)
-  }
-  if (!integerInputs.has("input_ids")) return fail("it has no input input_ids")
-  if (kv.length === 0)
-    return fail("it has no inputs past_key_values.*, so every token would cost the whole prompt again")
-  return Result.succeed({ kv, integerInputs, vocabSize: dimension(logits.shape.at(-1)) })
-}
+import { feedTokens } from "./feedTokens.ts"
 
 /** Half precision without a Float16Array (Node 22 has none, and gives the bits). */
 const fromHalf = (bits: number): number => {
@@ -114,15 +29,6 @@ const lastLogits = (logits: Tensor): Float32Array => {
   if (data instanceof Uint16Array) return Float32Array.from(data.subarray(data.length - width), fromHalf)
   return Float32Array.from({ length: width }, (_, index) => Number(data[data.length - width + index]))
 }
-
-export const integers = (
-  type: "int64" | "int32",
-  values: ReadonlyArray<number>,
-  dims: ReadonlyArray<number>,
-): Tensor =>
-  type === "int64"
-    ? new Tensor("int64", BigInt64Array.from(values, BigInt), dims)
-    : new Tensor("int32", Int32Array.from(values), dims)
 
 /** An empty cache; an empty Uint16Array is taken for 16-bit floats on every Node. */
 const emptyPast = (tensor: KvTensor): Tensor =>
@@ -178,20 +84,7 @@ export const makeConcatDecoder = (session: InferenceSession, graph: DecoderGraph
     for (const tensor of tensors) if (tensor.location !== "cpu") tensor.dispose()
   }
   const feedsOf = (row: StepRow, past: Held): Record<string, Tensor> => {
-    const length = row.tokenIds.length
-    const feeds: Record<string, Tensor> = {}
-    for (const [name, type] of graph.integerInputs) {
-      if (name === "input_ids") feeds[name] = integers(type, row.tokenIds, [1, length])
-      else if (name === "attention_mask") {
-        feeds[name] = integers(type, new Array<number>(past.length + length).fill(1), [1, past.length + length])
-      } else if (name === "position_ids") {
-        feeds[name] = integers(
-          type,
-          row.tokenIds.map((_, index) => past.length + index),
-          [1, length],
-        )
-      } else feeds[name] = integers(type, [1], [])
-    }
+    const feeds = feedTokens(graph, [past.length], past.length, [row.tokenIds])
     graph.kv.forEach((tensor, index) => {
       feeds[tensor.past] = past.tensors[index] ?? emptyPast(tensor)
     })

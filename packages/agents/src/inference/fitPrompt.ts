@@ -58,11 +58,14 @@ export const fitPrompt = (
   if (least === undefined || least.tokenIds.length > roomTokens) return tooLong(least?.tokenIds.length ?? promptTokens)
   // Bisection: a prompt of 1,000 turns is encoded ten times, not a thousand.
   let tooFew = 0
-  while (tooFew + 1 < least.turns) {
-    const middle = Math.floor((tooFew + least.turns) / 2)
+  let enough = least.turns
+  while (tooFew + 1 < enough) {
+    const middle = Math.floor((tooFew + enough) / 2)
     const cut = cutFrom(middle)
-    if (cut !== undefined && cut.turns < least.turns && cut.tokenIds.length <= roomTokens) least = cut
-    else tooFew = middle
+    if (cut !== undefined && cut.tokenIds.length <= roomTokens) {
+      enough = middle
+      least = cut
+    } else tooFew = middle
   }
   const droppedTokens = promptTokens - least.tokenIds.length
   return Result.succeed({ tokenIds: least.tokenIds, cut: { rule: overflow, droppedTurns: least.turns, droppedTokens } })

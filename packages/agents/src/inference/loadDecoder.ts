@@ -7,7 +7,9 @@ import { Effect, Result } from "effect"
 import { type TerminalModelFailure, TerminalPromptTooLong } from "../ModelTarget.ts"
 import { makeAnswerText } from "./AnswerText.ts"
 import { BatchDecoder } from "./BatchDecoder.ts"
-import { makeConcatDecoder, readDecoderGraph } from "./ConcatDecoder.ts"
+import { makeConcatDecoder } from "./ConcatDecoder.ts"
+import { type DecoderGraph, readDecoderGraph } from "./DecoderGraph.ts"
+import type { DecoderStep } from "./DecoderStep.ts"
 import { fitPrompt } from "./fitPrompt.ts"
 import { type GenerationStart, type PrefillRules, replay } from "./Generation.ts"
 import { makeKvCache } from "./KvCache.ts"
@@ -112,24 +114,41 @@ const rewriteForBatches = (settings: EngineSettings, folder: ModelFolder): Rewri
   return ragged ? rewritten : undefined
 }
 
-/** Opens the weights in the best way that they allow. */
-const openStep = Effect.fnUntraced(function* (settings: EngineSettings, folder: ModelFolder) {
-  const { intraOpNumThreads, provider, slots } = settings
-  const rewritten = rewriteForBatches(settings, folder)
-  const session = yield* openSession({
-    folder,
-    provider,
-    intraOpNumThreads,
-    keepOnDevice: cacheOutputs(folder, provider),
-    ...(rewritten === undefined ? {} : { bytes: rewritten.bytes }),
-  })
+/** Answers in turns: what every graph allows. */
+const openInTurns = Effect.fnUntraced(function* (settings: EngineSettings, folder: ModelFolder) {
+  const { intraOpNumThreads, provider } = settings
+  const keepOnDevice = cacheOutputs(folder, provider)
+  const session = yield* openSession({ folder, provider, intraOpNumThreads, keepOnDevice })
   const { inputMetadata, outputMetadata } = session
-  const replaced = rewritten === undefined ? [] : [...rewritten.freshOf.keys()]
-  const graph = yield* Effect.fromResult(readDecoderGraph(inputMetadata, outputMetadata, replaced, folder))
-  if (rewritten === undefined) return { graph, step: makeConcatDecoder(session, graph) }
-  const freshOutputs = graph.kv.map(({ present }) => rewritten.freshOf.get(present) ?? present)
-  return { graph, step: new BatchDecoder({ session, graph, freshOutputs, rowsMax: slots }) }
+  const graph = yield* Effect.fromResult(readDecoderGraph(inputMetadata, outputMetadata, [], folder))
+  return { graph, step: makeConcatDecoder(session, graph) }
 })
+
+/** Answers that share steps. */
+const openInBatches = Effect.fnUntraced(function* (
+  settings: EngineSettings,
+  folder: ModelFolder,
+  model: RewrittenModel,
+) {
+  const { intraOpNumThreads, provider, slots: rowsMax } = settings
+  const session = yield* openSession({ folder, bytes: model.bytes, provider, intraOpNumThreads, keepOnDevice: [] })
+  const { inputMetadata, outputMetadata } = session
+  const replaced = [...model.freshOf.keys()]
+  const graph = yield* Effect.fromResult(readDecoderGraph(inputMetadata, outputMetadata, replaced, folder))
+  const freshOutputs = graph.kv.map(({ present }) => model.freshOf.get(present) ?? present)
+  return { graph, step: new BatchDecoder({ session, graph, freshOutputs, rowsMax }) }
+})
+
+/** Opens the weights in the better way, where they allow it. */
+const openStep = (
+  settings: EngineSettings,
+  folder: ModelFolder,
+): Effect.Effect<{ readonly graph: DecoderGraph; readonly step: DecoderStep }, TerminalModelFailure> => {
+  const inTurns = openInTurns(settings, folder)
+  const rewritten = rewriteForBatches(settings, folder)
+  // A graph that cannot be opened once rewritten may still be opened as it is; if not, that failure is the true one.
+  return rewritten === undefined ? inTurns : Effect.catch(openInBatches(settings, folder, rewritten), () => inTurns)
+}
 
 /**
  * Loads a decoder.
