@@ -152,7 +152,10 @@ export const commitBatch = (context: BatchContext, batch: Batch): BatchOutcome =
     if (batch.length === 1) return { _tag: "applied", exits: [Exit.fail(failure)] }
   }
   const exits: Array<CommitExit> = []
+  const endMs = context.now() + context.limits.applyMsMax
   for (const commit of batch) {
+    // Each has a sync of its own; what does not fit into this turn of the loop is tried together again in the next.
+    if (exits.length > 0 && context.now() >= endMs) break
     const outcome = commitBatch(context, [commit])
     if (outcome._tag === "busy") return exits.length === 0 ? outcome : { _tag: "applied", exits }
     exits.push(...outcome.exits)

@@ -2,8 +2,8 @@
  * The boundary to a database file: opened by its one owner, for writing, at this version and at full durability, or not
  * at all.
  */
-import { statSync } from "node:fs"
-import { resolve } from "node:path"
+import { lstatSync, realpathSync, statSync } from "node:fs"
+import { basename, dirname, join, resolve } from "node:path"
 import { TerminalStoreFailure } from "@pontoon/runtime"
 import Database from "better-sqlite3"
 import { createPrivateFile } from "./createPrivateFile.ts"
@@ -11,6 +11,12 @@ import { assertOurs, latestVersion, migrate, readVersion } from "./migrate.ts"
 import { MIGRATIONS, type Migration } from "./migrations/migrations.ts"
 import { ownDatabase } from "./ownDatabase.ts"
 import { toOpenFailure } from "./sqliteFailure.ts"
+
+/**
+ * How long opening waits for locks, in milliseconds: after a crash a reader may be the one that recovers the write-ahead
+ * log, which takes as long as reading what was left.
+ */
+const OPEN_WAIT_MS = 2_000
 
 /** `pragma synchronous` as SQLite reads it back. */
 const FULL = 2
@@ -40,6 +46,12 @@ const assertFileName = (file: string): void => {
   }
 }
 
+/** The file itself: under two names, by a symbolic link, it would have two sidecars and two owners. */
+const realFile = (file: string): string => {
+  const exists = lstatSync(file, { throwIfNoEntry: false }) !== undefined
+  return exists ? realpathSync(file) : join(realpathSync(dirname(file)), basename(file))
+}
+
 /**
  * WAL, and FULL: every commit is synced to the disk. better-sqlite3 is built with NORMAL as its WAL default, and the
  * pragma reads FULL until the first write all the same, so it is set here and checked after that write.
@@ -65,15 +77,15 @@ const assertDurability = (database: Database.Database, file: string): void => {
  * @throws TerminalStoreFailure with one sentence that names the file and what to do
  */
 export const openDatabase = (path: string, migrations: ReadonlyArray<Migration> = MIGRATIONS): OpenDatabase => {
-  const file = resolve(path)
+  let file = resolve(path)
   try {
     assertFileName(path)
+    file = realFile(file)
     const ownership = ownDatabase(file)
     let database: Database.Database | undefined
     try {
       createPrivateFile(file)
-      // No waiting inside SQLite: it would stop the event loop. The writer waits between turns instead.
-      database = new Database(file, { timeout: 0 })
+      database = new Database(file, { timeout: OPEN_WAIT_MS })
       // Before anything is set: WAL mode is a change to the file, and it may be somebody else's.
       assertOurs(database, file, latestVersion(migrations))
       setDurability(database)
@@ -81,6 +93,8 @@ export const openDatabase = (path: string, migrations: ReadonlyArray<Migration> 
       // A write that changes nothing, so that what is asserted is what the next write will do.
       database.pragma(`user_version = ${readVersion(database)}`)
       assertDurability(database, file)
+      // From here on no waiting inside SQLite: it would stop the event loop. The writer waits between turns instead.
+      database.pragma("busy_timeout = 0")
     } catch (error) {
       database?.close()
       ownership.release()

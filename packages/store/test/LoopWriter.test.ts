@@ -239,6 +239,24 @@ describe("4 failing disks", () => {
       }),
     ))
 
+  it("the tries of one turn are bounded in time, and the rest is not lost", () =>
+    run(
+      Effect.gen(function* () {
+        let nowMs = 0
+        // Each look at the clock is a millisecond later, so that few commits fit into a turn; every COMMIT fails 4 times.
+        const rig = yield* makeRig({
+          applyMsMax: 3,
+          now: () => nowMs++,
+          wrap: failing("commit", ["SQLITE_IOERR", "SQLITE_IOERR", "SQLITE_IOERR", "SQLITE_IOERR"]),
+        })
+        const outcomes = yield* Effect.promise(() => Promise.all(messages(20).map(rig.commit)))
+        const failed = outcomes.filter(Exit.isFailure).length
+        expect(failed > 0 && failed < 4).toBe(true)
+        expect(rig.ids().length).toBe(20 - failed)
+        expect(rig.ids()).toEqual(outcomes.flatMap((outcome, n) => (Exit.isSuccess(outcome) ? [`m${n}`] : [])))
+      }),
+    ))
+
   it("an I/O error in the middle of a batch takes nothing with it that can be written alone", () =>
     run(
       Effect.gen(function* () {

@@ -1,6 +1,6 @@
 /** What opening refuses, in which words, and what an opened file is like. Misuse first. */
 import { execFileSync } from "node:child_process"
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { append, appendClaimed } from "@pontoon/runtime/testing"
 import Database from "better-sqlite3"
@@ -238,6 +238,19 @@ describe("4 one owner", () => {
         expect((yield* refusal(file)).message).toContain(`${file} is owned by this process already;`)
         const other = yield* startChild("openStore.ts", [file])
         expect(JSON.parse((yield* Effect.promise(other.line))!)).toMatchObject({ reason: "locked" })
+      }),
+    ))
+
+  it("refuses a second owner who comes by a symbolic link, of the file or of its folder", () =>
+    run(
+      Effect.gen(function* () {
+        const file = yield* temporaryFile
+        yield* SqliteStore.make(file)
+        const elsewhere = yield* temporaryFolder
+        symlinkSync(file, join(elsewhere, "link.db"))
+        symlinkSync(dirname(file), join(elsewhere, "folder"))
+        expect((yield* refusal(join(elsewhere, "link.db"))).reason).toBe("locked")
+        expect((yield* refusal(join(elsewhere, "folder", "pontoon.db"))).reason).toBe("locked")
       }),
     ))
 
