@@ -12,8 +12,11 @@
 import { Clock, Context, Deferred, Effect, Fiber, Layer, Random, Schema, type Scope } from "effect"
 import type { AnyActor, Services } from "./actor/Actor.ts"
 import type { Ask, AskStream, SendOptions, Tell } from "./actor/ActorContext.ts"
+import { type BoundRef, bindRef, type Sending } from "./actor/BoundRef.ts"
 import type { LifecycleState } from "./actor/lifecycle.ts"
+import type { Ref } from "./actor/Ref.ts"
 import { Registry } from "./actor/Registry.ts"
+import type { AnyTask } from "./actor/Task.ts"
 import { Askers } from "./life/Askers.ts"
 import { closing, ending, replyOf } from "./life/answer.ts"
 import { feedback, type Score } from "./life/feedback.ts"
@@ -46,6 +49,8 @@ export interface ActorSystemOptions<A extends AnyActor> extends Partial<Settings
 export class ActorSystem extends Context.Service<
   ActorSystem,
   {
+    /** Binds an actor or a pool to this system: `system.ref(Counter.ref("a")).ask("Add", { by: 1 })`. */
+    readonly ref: <T extends AnyTask>(ref: Ref<T>) => BoundRef<T>
     /** Sends and waits for the reply. Interrupting it takes the message back, unless it has an idempotency key. */
     readonly ask: Ask<SendOptions>
     /** Sends and reads the reply as it is written. */
@@ -201,11 +206,15 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
   yield* Effect.addFinalizer(() => close)
   yield* resume(system, life, supervisor)
   const cellAt = (address: Address) => system.registry.find(formatAddress(address))
-  return ActorSystem.of({
+  const sending: Sending = {
     ask: (ref, task, payload, sendOptions) => life.ask({ ref, task, payload, options: sendOptions ?? {} }),
     stream: (ref, task, payload, sendOptions) => life.stream({ ref, task, payload, options: sendOptions ?? {} }),
     tell: (ref, task, payload, sendOptions) =>
       Effect.map(life.accept({ ref, task, payload, options: sendOptions ?? {} }), ({ id }) => id),
+  }
+  return ActorSystem.of({
+    ...sending,
+    ref: bindRef(sending),
     outcome: (messageId) =>
       Effect.gen(function* () {
         const row = yield* system.store.message(messageId)

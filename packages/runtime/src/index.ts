@@ -1,6 +1,7 @@
 export { ActorSystem, type ActorSystemOptions, TerminalEscalated } from "./ActorSystem.ts"
 export * as Actor from "./actor/Actor.ts"
 export type { ActorContext, ActorSelf, ChildOptions, DispatchNote, SendOptions } from "./actor/ActorContext.ts"
+export type { BoundRef } from "./actor/BoundRef.ts"
 export type { LifecycleState } from "./actor/lifecycle.ts"
 export * as Task from "./actor/Task.ts"
 export * from "./message/Address.ts"

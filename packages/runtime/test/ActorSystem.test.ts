@@ -66,6 +66,17 @@ const Relay = Actor.make("relay", {
   handlers: { Relay: ({ words }, actor) => actor.ask(Talker.ref("other"), "Say", { words }) },
 })
 
+describe("ref", () => {
+  it.effect("speaks for itself once it is bound", () =>
+    Effect.gen(function* () {
+      const counter = (yield* ActorSystem).ref(Counter.ref("a"))
+      expect(yield* counter.ask("Add", { by: 2 })).toBe(2)
+      const id = yield* counter.tell("Add", { by: 3 })
+      expect((yield* (yield* ActorSystem).outcome(id)).reply).toBe("5")
+    }).pipe(Effect.provide(system([Counter]))),
+  )
+})
+
 describe("stream", () => {
   it.effect("gives every chunk once, and the whole to those who ask", () =>
     Effect.gen(function* () {
