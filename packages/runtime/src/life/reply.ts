@@ -150,7 +150,8 @@ export const abandon = (system: System, message: LiveMessage, failure: CommitFai
  * program ended the message), the log is right.
  */
 export const lose = Effect.fnUntraced(function* (system: System, message: LiveMessage, failure: CommitFailure) {
-  if (!system.closed) yield* Effect.logError(`Message ${message.id} is given up by this process: ${failure.message}`)
+  const expected = system.closed || (failure._tag === "TerminalStoreFailure" && failure.reason === "closed")
+  if (!expected) yield* Effect.logError(`Message ${message.id} is given up by this process: ${failure.message}`)
   if (failure._tag === "TerminalStaleAttempt") {
     const row = yield* Effect.orElseSucceed(system.store.message(message.id), () => undefined)
     const reply = row === undefined ? undefined : replyOf(row)

@@ -1,3 +1,4 @@
+export * from "./checkers.ts"
 export * from "./FaultyStore.ts"
 export * from "./MemoryLog.ts"
 export * from "./MemoryStore.ts"
