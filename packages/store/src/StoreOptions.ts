@@ -27,7 +27,7 @@ export interface StoreOptions {
   /**
    * Who copies the write-ahead log into the database: the `commit` that makes it 4 MB long (the default), or a `thread` of
    * its own, which no commit waits for and which lets the log grow to 16 to 20 MB. Where a sync takes 0.1 ms the thread
-   * costs 4 to 25 % of the throughput and spares the event loop nothing (see Checkpointer.ts); choose it where the loop
+   * costs 13 to 18 % of the throughput and spares the event loop little or nothing (see Checkpointer.ts); choose it where the loop
    * stands still for long because syncs take milliseconds.
    */
   readonly checkpoint?: "commit" | "thread"
