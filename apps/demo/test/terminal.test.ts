@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { makeScreen } from "../src/scenarios/makeScreen.ts"
 import { type AnswerEvent, emptyView, renderLine, stepTerminal, WAITING_MAX } from "../src/terminal/AnswerView.ts"
 import { formatSummary } from "../src/terminal/formatSummary.ts"
 import { formatTable } from "../src/terminal/formatTable.ts"
@@ -45,7 +46,6 @@ describe("answers on a terminal", () => {
         chunk("b", "Yes"),
         chunk("a", ", one latte."),
         answered("b", "Yes."),
-        { _tag: "Noted", text: "killed barista/1" },
         answered("a", "Sure, one latte."),
       ),
     ).toEqual([
@@ -55,8 +55,7 @@ describe("answers on a terminal", () => {
       "",
       ", one latte.",
       "",
-      "",
-      " [coffee, 812 ms]\nb > mocha?\nb < Yes. [coffee, 812 ms]\n-- killed barista/1\n",
+      " [coffee, 812 ms]\nb > mocha?\nb < Yes. [coffee, 812 ms]\n",
     ])
   })
   it("4. that never streamed are written whole", () => {
@@ -74,33 +73,101 @@ describe("answers on a terminal", () => {
     )
     expect(texts.slice(2)).toEqual([" …\n-- barista-mini starts over\na < ", "Two"])
   })
-  it("6. that hold up too much are cleared off the stage, and written when they are whole", () => {
-    const others = Array.from(
-      { length: WAITING_MAX + 1 },
-      (_, index): AnswerEvent => ({ _tag: "Noted", text: `${index}` }),
+  it("6. that come on stage late have lost nothing of what was said before", () => {
+    const texts = play(
+      asked("a", "q"),
+      asked("b", "r"),
+      chunk("a", "One"),
+      chunk("b", "Two"),
+      answered("a", "One"),
+      chunk("b", " three"),
     )
+    expect(texts.slice(3)).toEqual(["", " [coffee, 812 ms]\n", "b > r\nb < Two three"])
+  })
+  it("7. that hold up too much are cleared off the stage, and written when they are whole", () => {
+    const others = Array.from({ length: WAITING_MAX + 1 }, (_, index) => answered(`${index}`, "x"))
     const texts = play(asked("a", "q"), chunk("a", "One"), ...others, chunk("a", " two"), answered("a", "One two"))
     expect(texts.slice(2, -3).join("")).toBe("")
-    expect(texts.at(-3)).toMatch(/^ …\n-- 0\n(.*\n)+-- 40\n$/)
+    expect(texts.at(-3)).toMatch(/^ …\n0 < x .*\n(.*\n)+40 < x .*\n$/)
     expect(texts.slice(-2)).toEqual(["", "a < One two [coffee, 812 ms]\n"])
+  })
+  it("8. let a note through at once, and go on below it", () => {
+    const note = { _tag: "Noted", text: "kill -9" } as const
+    expect(
+      play(
+        asked("a", "q"),
+        chunk("a", "One"),
+        answered("b", "x"),
+        note,
+        chunk("a", "two"),
+        answered("a", "One two"),
+      ).slice(3),
+    ).toEqual([" …\nb < x [coffee, 812 ms]\n-- kill -9\na < …", "two", " [coffee, 812 ms]\n"])
+  })
+  it("9. that are cut off leave the stage, and come back whole when they are asked for again", () => {
+    const cut = { _tag: "CutOff", conversation: "a" } as const
+    const again = [asked("a", "q"), chunk("a", "One"), chunk("a", " two"), answered("a", "One two")]
+    expect(play(asked("a", "q"), chunk("a", "One"), answered("b", "x"), cut, ...again).slice(3)).toEqual([
+      " …\nb < x [coffee, 812 ms]\n",
+      "",
+      "a > q\na < One",
+      " two",
+      " [coffee, 812 ms]\n",
+    ])
+    expect(renderLine(cut)).toBe("")
+  })
+})
+
+describe("a screen with a progress bar", () => {
+  const show = (isTTY: boolean, ...events: ReadonlyArray<AnswerEvent>) => {
+    let text = ""
+    const write = (more: string) => {
+      text += more
+      return true
+    }
+    const output = { isTTY, columns: 80, write }
+    const screen = makeScreen(output, { TERM: "dumb" })
+    let done = 0
+    screen.expect(2, () => done)
+    for (const event of events) {
+      if (event._tag === "Answered") done++
+      screen.show(event)
+    }
+    screen.end()
+    return text
+  }
+  const events = [asked("a", "q"), chunk("a", "One"), chunk("a", " two"), answered("a", "One two"), answered("b", "x")]
+
+  it("10. takes the bar off before every line of somebody else's, and nothing but the bar", () => {
+    const lines = show(true, ...events).split(/\n|\r/)
+    const isBar = (line: string) => line.replace("\x1b[K", "").startsWith("messages [")
+    expect(lines.filter((line) => line !== "" && !isBar(line) && line !== "\x1b[K")).toEqual([
+      "\x1b[Ka > q",
+      "a < One two [coffee, 812 ms]",
+      "\x1b[Kb < x [coffee, 812 ms]",
+    ])
+    expect(lines.filter(isBar).at(-1)).toMatch(/2\/2 in 0 s$/)
+  })
+  it("11. writes plain lines to a file", () => {
+    for (const control of ["\x1b", "\r"]) expect(show(false, ...events)).not.toContain(control)
   })
 })
 
 describe("answers elsewhere", () => {
-  it("7. are whole lines without tokens", () => {
+  it("12. are whole lines without tokens", () => {
     const events = [asked("a", "q"), chunk("a", "x"), answered("a", "x"), { _tag: "Noted", text: "n" } as const]
     expect(events.map(renderLine)).toEqual(["a > q\n", "", "a < x [coffee, 812 ms]\n", "-- n\n"])
   })
 })
 
 describe("the tables at the end", () => {
-  it("8. are aligned, and stand missing cells", () => {
+  it("13. are aligned, and stand missing cells", () => {
     expect(formatTable([{ head: "name" }, { head: "n", align: "right" }], [["a", "10"], ["long name"]])).toBe(
       "name        n\na          10\nlong name",
     )
     expect(formatTable([{ head: "name" }], [])).toBe("name")
   })
-  it("9. give counts, actors, reroutes and the three commands, with the path quoted", () => {
+  it("14. give counts, actors, reroutes and the three commands, with the path quoted", () => {
     const text = formatSummary({
       accepted: 83,
       done: 83,

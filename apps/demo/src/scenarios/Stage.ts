@@ -12,6 +12,8 @@ export interface LedgerEntry {
   readonly key: string
   readonly conversation: string
   readonly text: string
+  /** Whether it is one of the messages that are played, and not an act's own. */
+  readonly played: boolean
   /** What the customer got; undefined while it waits. */
   outcome: Heard | { readonly failed: string } | undefined
 }
@@ -53,12 +55,19 @@ export const makeStage = Effect.fnUntraced(function* (terms: ClusterTerms, run: 
 })
 
 /** A customer says something: writes it into the ledger. */
-export const enter = (stage: Stage, { conversation, text }: CustomerMessage): LedgerEntry => {
+export const enter = (stage: Stage, { conversation, text }: CustomerMessage, played = true): LedgerEntry => {
   const key = `${stage.run}/${stage.ledger.size}`
-  const entry: LedgerEntry = { key, conversation, text, outcome: undefined }
+  const entry: LedgerEntry = { key, conversation, text, played, outcome: undefined }
   stage.ledger.set(key, entry)
   return entry
 }
+
+/** Enough of the run's name to tell the acts' customers from those of an earlier run on the same file. */
+const RUN_SHOWN_LENGTH = 4
+
+/** A customer of an act's own says something, in a conversation that no earlier run has had. */
+export const enterOwn = (stage: Stage, name: string, text: string): LedgerEntry =>
+  enter(stage, { conversation: `${name}.${stage.run.slice(-RUN_SHOWN_LENGTH)}`, text }, false)
 
 /** Sends what is in the ledger, and shows the answer as it comes. Fails only where the cluster is gone. */
 export const speak = Effect.fnUntraced(function* (
@@ -93,7 +102,7 @@ export const speak = Effect.fnUntraced(function* (
     }
     entry.outcome = { failed: answering.message }
     return stage.show({ _tag: "Failed", conversation, reason: answering.message })
-  })
+  }).pipe(Effect.tapError(() => stage.show({ _tag: "CutOff", conversation })))
   const spoken: Spoken = {
     key,
     text: entry.outcome !== undefined && "text" in entry.outcome ? entry.outcome.text : "",

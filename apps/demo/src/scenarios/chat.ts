@@ -1,7 +1,7 @@
 /** After the play: whoever sits at the terminal is a customer. */
 import { createInterface } from "node:readline"
 import { Effect, Stream } from "effect"
-import { enter, type Stage, speak } from "./Stage.ts"
+import { enterOwn, type Stage, speak } from "./Stage.ts"
 
 /** Each line is a message of one conversation; an empty line, Ctrl-D or Ctrl-C ends it. */
 export const chat = Effect.fnUntraced(function* (stage: Stage) {
@@ -12,10 +12,7 @@ export const chat = Effect.fnUntraced(function* (stage: Stage) {
   yield* Stream.fromAsyncIterable(lines, (cause) => cause).pipe(
     Stream.takeWhile((line) => line.trim() !== ""),
     Stream.runForEach((text) =>
-      speak(stage, enter(stage, { conversation: `${stage.run}-you`, text })).pipe(
-        Effect.ignore,
-        Effect.andThen(Effect.sync(() => lines.prompt())),
-      ),
+      speak(stage, enterOwn(stage, "you", text)).pipe(Effect.ignore, Effect.andThen(Effect.sync(() => lines.prompt()))),
     ),
     Effect.ignore,
   )

@@ -3,7 +3,7 @@
  * equals, to the byte, what the undisturbed model says.
  */
 import { Effect } from "effect"
-import { enter, type Stage, speak } from "./Stage.ts"
+import { enterOwn, type Stage, speak } from "./Stage.ts"
 
 const QUESTION = "hi, can i get a large iced vanilla latte with oat milk to go please"
 /** Slow enough that the kill falls into the answer on any machine. */
@@ -15,25 +15,22 @@ const CHUNKS_BEFORE_KILL = 4
 export const killModel = Effect.fnUntraced(function* (stage: Stage) {
   const cluster = yield* stage.cluster
   yield* stage.note("Act 1: a model dies in mid-answer.")
-  const calm = yield* speak(stage, enter(stage, { conversation: `${stage.run}-calm`, text: QUESTION }))
+  const calm = yield* speak(stage, enterOwn(stage, "calm", QUESTION))
   const replicas = [...cluster.models.keys()]
   yield* Effect.forEach(replicas, (replica) => cluster.slow(replica, STEP_DELAY_MS), { discard: true })
   let chunks = 0
   let killed: string | undefined
-  const disturbed = yield* speak(
-    stage,
-    enter(stage, { conversation: `${stage.run}-storm`, text: QUESTION }),
-    (models) =>
-      Effect.suspend(() => {
-        chunks++
-        const model = models.at(-1)
-        if (killed !== undefined || chunks < CHUNKS_BEFORE_KILL || model === undefined) return Effect.void
-        const pid = cluster.models.get(model)
-        if (pid === undefined) return Effect.void
-        killed = model
-        process.kill(pid, "SIGKILL")
-        return stage.note(`kill -9 ${pid}: ${model} is gone in mid-answer.`)
-      }),
+  const disturbed = yield* speak(stage, enterOwn(stage, "storm", QUESTION), (models) =>
+    Effect.suspend(() => {
+      chunks++
+      const model = models.at(-1)
+      if (killed !== undefined || chunks < CHUNKS_BEFORE_KILL || model === undefined) return Effect.void
+      const pid = cluster.models.get(model)
+      if (pid === undefined) return Effect.void
+      killed = model
+      process.kill(pid, "SIGKILL")
+      return stage.note(`kill -9 ${pid}: ${model} is gone in mid-answer.`)
+    }),
   )
   yield* Effect.forEach(replicas, (replica) => cluster.slow(replica, 0), { discard: true })
   const same = killed !== undefined && disturbed.resumed.length > 0 && disturbed.text === calm.text

@@ -4,7 +4,7 @@
  */
 import { Deferred, Effect, Fiber } from "effect"
 import type { CustomerMessage } from "../messages/CustomerMessage.ts"
-import { enter, type LedgerEntry, type Stage, speak } from "./Stage.ts"
+import { enter, enterOwn, type LedgerEntry, type Stage, speak } from "./Stage.ts"
 
 /** Answers that have come back when the program dies. */
 const ANSWERED_BEFORE_KILL = 3
@@ -19,25 +19,23 @@ export const IN_FLIGHT_MAX = CUSTOMERS - OWN_CUSTOMERS_MIN
 
 const OWN_ORDERS = ["a flat white please", "two espressos to go", "an iced tea, no sugar", "one hot chocolate, medium"]
 
-/** The first of `messages`, and customers of the act's own. */
-const gather = (run: string, messages: ReadonlyArray<CustomerMessage>): ReadonlyArray<CustomerMessage> => {
+/** Writes the first of `messages` into the ledger, and customers of the act's own. */
+const gather = (stage: Stage, messages: ReadonlyArray<CustomerMessage>): ReadonlyArray<LedgerEntry> => {
   const given = messages.slice(0, IN_FLIGHT_MAX)
-  const own = Array.from({ length: CUSTOMERS - given.length }, (_, number) => ({
-    conversation: `${run}-crash-${number}`,
-    text: OWN_ORDERS[number % OWN_ORDERS.length]!,
-  }))
-  return [...given, ...own]
+  const own = Array.from({ length: CUSTOMERS - given.length }, (_, number) =>
+    enterOwn(stage, `crash-${number}`, OWN_ORDERS[number % OWN_ORDERS.length]!),
+  )
+  return [...given.map((message) => enter(stage, message)), ...own]
 }
 
 /** Gives false where a message got no answer. Each message must be of a conversation of its own. */
-export const killProgram = Effect.fnUntraced(function* (stage: Stage, played: ReadonlyArray<CustomerMessage>) {
+export const killProgram = Effect.fnUntraced(function* (stage: Stage, messages: ReadonlyArray<CustomerMessage>) {
   const cluster = yield* stage.cluster
-  const messages = gather(stage.run, played)
-  yield* stage.note(`Act 3: the whole program dies, with ${messages.length} customers at the counter.`)
+  const entries = gather(stage, messages)
+  yield* stage.note(`Act 3: the whole program dies, with ${entries.length} customers at the counter.`)
   yield* Effect.forEach([...cluster.models.keys()], (replica) => cluster.slow(replica, STEP_DELAY_MS), {
     discard: true,
   })
-  const entries = messages.map((message) => enter(stage, message))
   const enough = yield* Deferred.make<void>()
   let answered = 0
   const first = yield* Effect.forkChild(

@@ -26,7 +26,7 @@ export const makeScreen = (output: ProgressOutput, env: Readonly<Record<string, 
     show: (event) => {
       const text = render(event)
       if (text !== "") {
-        if (output.isTTY === true && view.stage === undefined) bar?.clear()
+        bar?.clear()
         output.write(text)
       }
       // A bar would erase the line of an answer that is being written.

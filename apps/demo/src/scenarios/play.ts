@@ -51,9 +51,7 @@ export const play = Effect.fnUntraced(function* ({ db = temporaryDb(), device, m
   const stage = yield* makeStage({ db, device, seed }, run, (event) => Effect.sync(() => screen.show(event)))
   const { rest, singles } = takeSingles(messages, IN_FLIGHT_MAX)
   const { first, second } = halve(rest)
-  // What the acts say for themselves is not among the messages that are played.
-  const isPlayed = ({ conversation, outcome }: LedgerEntry) =>
-    outcome !== undefined && !conversation.startsWith(`${run}-`)
+  const isPlayed = ({ outcome, played }: LedgerEntry) => played && outcome !== undefined
   screen.expect(messages.length, () => [...stage.ledger.values()].filter(isPlayed).length)
   yield* playMessages(stage, first)
   const equal = yield* killModel(stage)

@@ -1,6 +1,6 @@
 /** The replica that serves most turns slow. It shows in what is known of the replica, and messages go elsewhere. */
 import { Effect } from "effect"
-import { enter, type Spoken, type Stage, speak } from "./Stage.ts"
+import { enterOwn, type Spoken, type Stage, speak } from "./Stage.ts"
 
 const STEP_DELAY_MS = 120
 /** Customers before the replica slows down, and after. */
@@ -31,7 +31,7 @@ const serve = (stage: Stage, from: number, count: number) =>
     Array.from({ length: count }, (_, index) => from + index),
     (number) => {
       const text = ORDERS[number % ORDERS.length] ?? ""
-      return speak(stage, enter(stage, { conversation: `${stage.run}-slow-${number}`, text }))
+      return speak(stage, enterOwn(stage, `slow-${number}`, text))
     },
     { concurrency: AT_ONCE },
   )

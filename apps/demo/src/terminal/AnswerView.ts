@@ -21,6 +21,8 @@ export type AnswerEvent =
       readonly elapsedMs: number
     }
   | { readonly _tag: "Failed"; readonly conversation: string; readonly reason: string }
+  /** Nobody writes this answer any more; it may be asked for again. */
+  | { readonly _tag: "CutOff"; readonly conversation: string }
   /** Something that is nobody's answer: a model was killed, traffic moves. */
   | { readonly _tag: "Noted"; readonly text: string }
 
@@ -29,11 +31,11 @@ export interface AnswerView {
   readonly stage: string | undefined
   /** Lines that wait for the stage to be free. */
   readonly waiting: ReadonlyArray<string>
-  /** What was asked and not yet written, by conversation. */
-  readonly questions: ReadonlyMap<string, string>
+  /** What was asked and is not written yet, by conversation, and what has been said to it off the stage. */
+  readonly open: ReadonlyMap<string, { readonly question: string; readonly said: string }>
 }
 
-export const emptyView: AnswerView = { stage: undefined, waiting: [], questions: new Map() }
+export const emptyView: AnswerView = { stage: undefined, waiting: [], open: new Map() }
 
 /** A stage that holds back more lines than this (about a screen) is cleared: its answer is then written when it is whole. */
 export const WAITING_MAX = 40
@@ -53,21 +55,33 @@ const outcomeLine = (event: Extract<AnswerEvent, { readonly _tag: "Answered" | "
 
 const lines = (texts: ReadonlyArray<string>) => texts.map((text) => `${text}\n`).join("")
 
-const withoutQuestion = (view: AnswerView, conversation: string): ReadonlyMap<string, string> => {
-  const questions = new Map(view.questions)
-  questions.delete(conversation)
-  return questions
+const withoutQuestion = (view: AnswerView, conversation: string): AnswerView["open"] => {
+  const open = new Map(view.open)
+  open.delete(conversation)
+  return open
+}
+
+const withSaid = (view: AnswerView, conversation: string, said: string): AnswerView => {
+  const asked = view.open.get(conversation)
+  return asked === undefined ? view : { ...view, open: new Map(view.open).set(conversation, { ...asked, said }) }
 }
 
 const questionOf = (view: AnswerView, conversation: string): ReadonlyArray<string> => {
-  const question = view.questions.get(conversation)
-  return question === undefined ? [] : [questionLine(conversation, question)]
+  const asked = view.open.get(conversation)
+  return asked === undefined ? [] : [questionLine(conversation, asked.question)]
 }
 
-const enterStage = (view: AnswerView, conversation: string, text: string): readonly [AnswerView, string] => [
-  { ...view, stage: conversation, questions: withoutQuestion(view, conversation) },
-  `${lines(questionOf(view, conversation))}${conversation} < ${printable(text).trimStart()}`,
-]
+/** Only an answer that has its question to be written may enter: one that was cleared off the stage is past that. */
+const stepOffStage = (view: AnswerView, conversation: string, text: string): readonly [AnswerView, string] => {
+  const asked = view.open.get(conversation)
+  if (asked === undefined) return [view, ""]
+  const said = asked.said + text
+  if (view.stage !== undefined || said.trim() === "") return [withSaid(view, conversation, said), ""]
+  return [
+    { ...view, stage: conversation, open: withoutQuestion(view, conversation) },
+    `${lines(questionOf(view, conversation))}${conversation} < ${printable(said).trimStart()}`,
+  ]
+}
 
 const wait = (view: AnswerView, texts: ReadonlyArray<string>): readonly [AnswerView, string] => {
   const waiting = [...view.waiting, ...texts]
@@ -89,24 +103,29 @@ const leaveStage = (
 export const stepTerminal = (view: AnswerView, event: AnswerEvent): readonly [AnswerView, string] => {
   switch (event._tag) {
     case "Asked":
-      return [{ ...view, questions: new Map(view.questions).set(event.conversation, event.text) }, ""]
+      return [{ ...view, open: new Map(view.open).set(event.conversation, { question: event.text, said: "" }) }, ""]
     case "Noted":
-      return wait(view, [noteLine(event.text)])
+      // At once, or it would be told when it is over: an answer that is being written goes on below it.
+      return view.stage === undefined
+        ? wait(view, [noteLine(event.text)])
+        : [{ ...view, waiting: [] }, ` …\n${lines([...view.waiting, noteLine(event.text)])}${view.stage} < …`]
+    case "CutOff":
+      return view.stage === event.conversation
+        ? [{ ...view, stage: undefined, waiting: [] }, ` …\n${lines(view.waiting)}`]
+        : [{ ...view, open: withoutQuestion(view, event.conversation) }, ""]
     case "Chunk":
-      if (view.stage === event.conversation) return [view, printable(event.text)]
-      // Only an answer's beginning may enter: one that was cleared off the stage has had its question written.
-      return view.stage === undefined && view.questions.has(event.conversation) && event.text.trim() !== ""
-        ? enterStage(view, event.conversation, event.text)
-        : [view, ""]
+      return view.stage === event.conversation
+        ? [view, printable(event.text)]
+        : stepOffStage(view, event.conversation, event.text)
     case "Retracted":
       return view.stage === event.conversation
         ? [view, ` …\n${noteLine(event.reason)}\n${event.conversation} < `]
-        : wait(view, [noteLine(event.reason)])
+        : wait(withSaid(view, event.conversation, ""), [noteLine(event.reason)])
     case "Answered":
     case "Failed": {
       if (view.stage === event.conversation) return leaveStage(view, event)
       const texts = [...questionOf(view, event.conversation), outcomeLine(event)]
-      return wait({ ...view, questions: withoutQuestion(view, event.conversation) }, texts)
+      return wait({ ...view, open: withoutQuestion(view, event.conversation) }, texts)
     }
   }
 }
@@ -117,6 +136,7 @@ export const renderLine = (event: AnswerEvent): string => {
     case "Asked":
       return `${questionLine(event.conversation, event.text)}\n`
     case "Chunk":
+    case "CutOff":
       return ""
     case "Retracted":
       return `${noteLine(event.reason)}\n`

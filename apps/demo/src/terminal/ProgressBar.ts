@@ -50,7 +50,7 @@ export const allowsColor = (output: ProgressOutput, env: Readonly<Record<string,
 export interface ProgressBar {
   /** Tells how many of the whole are done; draws at most ten times a second. */
   readonly advance: (done: number) => void
-  /** Takes the bar off the terminal for lines of somebody else's; the next `advance` draws it again. */
+  /** Takes the bar off the terminal, where it is on it, for lines of somebody else's; the next `advance` draws it again. */
   readonly clear: () => void
   /** Draws the last state and ends the line. */
   readonly end: () => void
@@ -73,10 +73,12 @@ export const makeProgressBar = (options: {
   const startedAt = now()
   let done = 0
   let drawnAt = Number.NEGATIVE_INFINITY
+  let isDrawn = false
   let plainStep = -1
   const progress = (): Progress => ({ done, total, elapsedMs: now() - startedAt })
   const draw = () => {
     drawnAt = now()
+    isDrawn = true
     const line = renderBar(label, progress(), color)
     // A line that wraps cannot be taken back; colour codes take no column.
     const columns = output.columns ?? 80
@@ -96,7 +98,9 @@ export const makeProgressBar = (options: {
       } else if (now() - drawnAt >= REDRAW_INTERVAL_MS) draw()
     },
     clear: () => {
-      if (output.isTTY === true) output.write("\r\x1b[K")
+      // The line that the cursor is on is then the bar's own, and nobody else's.
+      if (isDrawn) output.write("\r\x1b[K")
+      isDrawn = false
       drawnAt = Number.NEGATIVE_INFINITY
     },
     end: () => {
