@@ -9,6 +9,7 @@ import { Effect, Schema, Stream } from "effect"
 import type { ActorContext, ChildOptions, DispatchNote, ErasedContext } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
+import type { Address } from "../message/Address.ts"
 import { type AskFailure, type SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
 import type { StepRow } from "../ports/MessageStore.ts"
 import type { Request } from "./compose.ts"
@@ -90,6 +91,112 @@ export interface Dispatch {
   readonly prepareSend: (request: Request, note?: DispatchNote) => Effect.Effect<Prepared, SendFailure>
 }
 
+/**
+ * The context of one attempt. A class, and nothing made before it is asked for: this is on the way of every message, and
+ * an object with a getter, an error and a dozen closures each were a tenth of a message's processor time.
+ */
+class HandlerContext implements ErasedContext {
+  readonly self: Address
+  readonly message: ErasedContext["message"]
+  readonly resource: unknown
+  readonly nowMs: number
+  #state: unknown
+  #changed = false
+  #ordinal = 0
+  #random: (() => number) | undefined = undefined
+  #step: ErasedContext["step"] | undefined = undefined
+  readonly #system: System
+  readonly #dispatch: Dispatch
+  readonly #live: LiveMessage
+  readonly #writer: ChunkWriter | undefined
+  readonly #outgoing: Array<Prepared>
+
+  constructor(
+    system: System,
+    dispatch: Dispatch,
+    live: LiveMessage,
+    writer: ChunkWriter | undefined,
+    outgoing: Array<Prepared>,
+  ) {
+    const { cell, envelope } = live
+    this.#system = system
+    this.#dispatch = dispatch
+    this.#live = live
+    this.#writer = writer
+    this.#outgoing = outgoing
+    this.#state = cell.state
+    this.self = cell.address
+    this.resource = cell.resource
+    this.nowMs = live.claimedAtMs
+    this.message = {
+      id: live.id,
+      task: envelope.task,
+      attempt: live.attempt,
+      sender: envelope.sender,
+      correlationId: envelope.correlationId,
+      deadlineAtMs: envelope.deadlineAtMs,
+    }
+  }
+
+  get state(): unknown {
+    return this.#state
+  }
+
+  get changed(): boolean {
+    return this.#changed
+  }
+
+  // Fields, and not methods: a handler may take the context apart.
+  readonly setState = (next: unknown): void => {
+    this.#state = next
+    this.#changed = true
+  }
+
+  readonly random = (): number => {
+    this.#random ??= seededRandom(this.#live.id)
+    return this.#random()
+  }
+
+  readonly #nextOrdinal = (): number => this.#ordinal++
+
+  #child(ref: Ref<AnyTask>, task: string, payload: unknown, options: ChildOptions = {}): Request {
+    return { ref, task, payload, options, parent: { message: this.#live, ordinal: this.#nextOrdinal() } }
+  }
+
+  get step(): ErasedContext["step"] {
+    this.#step ??= makeStep(this.#system, this.#live, this.#nextOrdinal)
+    return this.#step
+  }
+
+  // Suspended: an act has its number from when it is done, and a second time it is another act.
+  readonly ask: ErasedContext["ask"] = (ref, task, payload, options) =>
+    Effect.suspend(() => this.#dispatch.ask(this.#child(ref, task, payload, options), options?.dispatch))
+
+  readonly stream: ErasedContext["stream"] = (ref, task, payload, options) =>
+    Stream.suspend(() => this.#dispatch.stream(this.#child(ref, task, payload, options), options?.dispatch))
+
+  readonly send: ErasedContext["send"] = (ref, task, payload, options) =>
+    Effect.suspend(() =>
+      this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch).pipe(
+        Effect.map((prepared) => {
+          this.#outgoing.push(prepared)
+          return prepared.draft.envelope.id
+        }),
+      ),
+    )
+
+  readonly emit: ErasedContext["emit"] = (chunk) => this.#writer?.emit(chunk) ?? this.#noStream()
+
+  get resume(): ErasedContext["resume"] {
+    return this.#writer?.resume ?? this.#noStream()
+  }
+
+  #noStream(): Effect.Effect<never> {
+    const { task } = this.#live.envelope
+    return Effect.die(new Error(`${task} does not stream; define it with Task.stream to emit chunks.`))
+  }
+}
+
 /** Makes the context of one attempt; `outgoing` gathers what the seal has to send. */
 export const makeContext = (
   system: System,
@@ -98,57 +205,6 @@ export const makeContext = (
   writer: ChunkWriter | undefined,
   outgoing: Array<Prepared>,
 ): Attempt => {
-  const { cell, envelope } = message
-  let state = cell.state
-  let changed = false
-  let ordinal = 0
-  const nextOrdinal = () => ordinal++
-  const child = (ref: Ref<AnyTask>, task: string, payload: unknown, options: ChildOptions = {}): Request => ({
-    ref,
-    task,
-    payload,
-    options,
-    parent: { message, ordinal: nextOrdinal() },
-  })
-  const noStream = Effect.die(new Error(`${envelope.task} does not stream; define it with Task.stream to emit chunks.`))
-  const context: ErasedContext = {
-    self: cell.address,
-    message: {
-      id: message.id,
-      task: envelope.task,
-      attempt: message.attempt,
-      sender: envelope.sender,
-      correlationId: envelope.correlationId,
-      deadlineAtMs: envelope.deadlineAtMs,
-    },
-    get state() {
-      return state
-    },
-    setState: (next) => {
-      state = next
-      changed = true
-    },
-    resource: cell.resource,
-    nowMs: message.claimedAtMs,
-    random: seededRandom(message.id),
-    step: makeStep(system, message, nextOrdinal),
-    // Suspended: an act has its number from when it is done, and a second time it is another act.
-    ask: (ref, task, payload, options) =>
-      Effect.suspend(() => dispatch.ask(child(ref, task, payload, options), options?.dispatch)),
-    stream: (ref, task, payload, options) =>
-      Stream.suspend(() => dispatch.stream(child(ref, task, payload, options), options?.dispatch)),
-    send: (ref, task, payload, options) =>
-      Effect.suspend(() => {
-        const request = child(ref, task, payload, options)
-        return dispatch.prepareSend(request, options?.dispatch).pipe(
-          Effect.map((prepared) => {
-            outgoing.push(prepared)
-            return prepared.draft.envelope.id
-          }),
-        )
-      }),
-    emit: (chunk) => writer?.emit(chunk) ?? noStream,
-    resume: writer?.resume ?? noStream,
-  }
-  return { context, stateChanged: () => changed }
+  const context = new HandlerContext(system, dispatch, message, writer, outgoing)
+  return { context, stateChanged: () => context.changed }
 }
