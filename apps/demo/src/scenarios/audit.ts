@@ -64,13 +64,17 @@ export const audit = Effect.fnUntraced(
     const rows = yield* readMessages
     const heard = rows.filter((row) => row.idempotencyKey !== null && ledger.has(row.idempotencyKey))
     const byKey = Map.groupBy(heard, (row) => row.idempotencyKey)
-    const children = Map.groupBy(rows, (row) => row.causationId)
+    const conversations = Map.groupBy(rows, (row) => row.correlationId)
+    /** The first conversation that all of these took part in. */
+    const traceOf = (...types: ReadonlyArray<string>) =>
+      heard.find(({ correlationId }) => {
+        const there = new Set(conversations.get(correlationId)?.map((row) => row.actorType))
+        return types.every((type) => there.has(type))
+      })?.correlationId
     const isLost = (entry: LedgerEntry) => {
       const [row] = byKey.get(entry.key) ?? []
       return row === undefined || row.status === "pending" || row.status === "running"
     }
-    const gathered = heard.find((row) => children.get(row.id)?.some((child) => child.actorType === "integrator"))
-    const coffee = heard.find((row) => children.get(row.id)?.some((child) => child.actorType === "coffee"))
     const summary: DemoSummary = {
       accepted: heard.length,
       done: count(heard, (row) => row.status === "done"),
@@ -81,7 +85,8 @@ export const audit = Effect.fnUntraced(
       actors: yield* describeActors,
       reroutes: yield* findReroutes,
       db,
-      traceId: gathered?.correlationId ?? coffee?.correlationId ?? heard[0]?.correlationId ?? "",
+      // The most to see; an input of the user's may have nobody who asks for two things at once.
+      traceId: traceOf("integrator", "coffee") ?? traceOf("coffee") ?? traceOf() ?? "",
     }
     return summary
   },
