@@ -9,6 +9,7 @@ import type { EncoderGraph, IntegerType } from "./EncoderGraph.ts"
 import { classify, meanOf, normalise, truncate } from "./encoding.ts"
 import type { ModelTokenizer } from "./ModelTokenizer.ts"
 import { type ChildMessage, type Encode, HEARTBEAT_MS } from "./protocol.ts"
+import { type Pause, StepDelay } from "./StepDelay.ts"
 
 interface Row {
   readonly request: Pending
@@ -32,7 +33,7 @@ export interface EncoderBatcherOptions {
   readonly batchTextsMax: number
   readonly tell: (message: ChildMessage) => void
   readonly now: () => number
-  readonly pause: (delayMs: number) => Promise<void>
+  readonly pause: Pause
 }
 
 /** Rows of one batch as an input tensor, filled up to the longest with `pad`. */
@@ -62,16 +63,17 @@ const vectorOf = (output: Tensor, pooled: boolean, at: number, tokens: number): 
 }
 
 export class EncoderBatcher {
+  readonly delay: StepDelay
   readonly #options: EncoderBatcherOptions
   #rows: Array<Row> = []
   #running: ReadonlyArray<Row> = []
   #steps = 0
-  #stepDelayMs = 0
   #active = false
   #beatAtMs = 0
 
   constructor(options: EncoderBatcherOptions) {
     this.#options = options
+    this.delay = new StepDelay(options.pause)
   }
 
   submit(encode: Encode): void {
@@ -91,10 +93,6 @@ export class EncoderBatcher {
     for (const row of [...this.#rows, ...this.#running]) if (row.request.id === id) row.request.cancelled = true
   }
 
-  setStepDelayMs(delayMs: number): void {
-    this.#stepDelayMs = delayMs
-  }
-
   counters(): { readonly steps: number; readonly running: number; readonly waiting: number } {
     const requests = (rows: ReadonlyArray<Row>) => new Set(rows.map((row) => row.request.id)).size
     return { steps: this.#steps, running: requests(this.#running), waiting: requests(this.#rows) }
@@ -108,7 +106,7 @@ export class EncoderBatcher {
     await this.#options.pause(0)
     while (this.#rows.length > 0) {
       this.#beat()
-      if (this.#stepDelayMs > 0) await this.#options.pause(this.#stepDelayMs)
+      await this.delay.wait()
       await this.#takeStep()
     }
     this.#active = false

@@ -18,6 +18,7 @@ import {
 } from "./Generation.ts"
 import type { KvCache } from "./KvCache.ts"
 import { type ChildMessage, HEARTBEAT_MS } from "./protocol.ts"
+import { type Pause, StepDelay } from "./StepDelay.ts"
 
 /**
  * Tokens are told at most this often, or after every step where steps are slower: a message costs both processes some
@@ -35,10 +36,11 @@ export interface SchedulerOptions {
   readonly tell: (message: ChildMessage) => void
   /** Milliseconds since the epoch: deadlines. */
   readonly now: () => number
-  readonly pause: (delayMs: number) => Promise<void>
+  readonly pause: Pause
 }
 
 export class Scheduler {
+  readonly delay: StepDelay
   readonly #options: SchedulerOptions
   readonly #waiting: Array<GenerationStart> = []
   /** In the order of their turns. */
@@ -50,13 +52,13 @@ export class Scheduler {
   /** Whether the last step read a prompt. */
   #hasRead = false
   #steps = 0
-  #stepDelayMs = 0
   #active = false
   #toldAtMs = 0
   #beatAtMs = 0
 
   constructor(options: SchedulerOptions) {
     this.#options = options
+    this.delay = new StepDelay(options.pause)
   }
 
   submit(start: GenerationStart): void {
@@ -75,10 +77,6 @@ export class Scheduler {
     else this.#departed.push(generation)
   }
 
-  setStepDelayMs(delayMs: number): void {
-    this.#stepDelayMs = delayMs
-  }
-
   counters(): { readonly steps: number; readonly running: number; readonly waiting: number } {
     return { steps: this.#steps, running: this.#running.length, waiting: this.#waiting.length }
   }
@@ -88,13 +86,13 @@ export class Scheduler {
     if (this.#active) return
     this.#active = true
     while (this.#running.length + this.#waiting.length > 0) {
+      this.#beat()
+      if (this.delay.delayMs > 0) {
+        this.#tellAllTokens()
+        await this.delay.wait()
+      }
       this.#expire()
       this.#admit()
-      this.#beat()
-      if (this.#stepDelayMs > 0) {
-        this.#tellAllTokens()
-        await this.#options.pause(this.#stepDelayMs)
-      }
       if (this.#running.length > 0) await this.#takeStep()
     }
     this.#active = false

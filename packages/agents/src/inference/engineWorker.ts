@@ -29,8 +29,9 @@ const tell = (message: ChildMessage): void => {
 const world: WorkerContext = {
   tell,
   now: () => Date.now(),
-  pause: async (delayMs) => {
-    await sleep(delayMs)
+  pause: async (delayMs, signal) => {
+    // An aborted sleep rejects; for us it has just ended.
+    await sleep(delayMs, undefined, signal === undefined ? {} : { signal }).catch(() => {})
   },
 }
 

@@ -20,12 +20,13 @@ import { planSampling } from "./planSampling.ts"
 import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure } from "./protocol.ts"
 import { outputFreshRows, type RewrittenModel } from "./rewriteGraph.ts"
 import { Scheduler } from "./Scheduler.ts"
+import type { Pause } from "./StepDelay.ts"
 
 /** What the process needs of the world. */
 export interface WorkerContext {
   readonly tell: (message: ChildMessage) => void
   readonly now: () => number
-  readonly pause: (delayMs: number) => Promise<void>
+  readonly pause: Pause
 }
 
 /** A model that takes requests. A decoder has `generate`, an encoder `encode`. */
@@ -211,7 +212,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
     loaded,
     generate,
     cancel: (id) => scheduler.cancel(id),
-    setStepDelayMs: (delayMs) => scheduler.setStepDelayMs(delayMs),
+    setStepDelayMs: (delayMs) => scheduler.delay.setDelayMs(delayMs),
     counters,
   }
 })

@@ -63,7 +63,7 @@ export const loadEncoder = Effect.fnUntraced(function* (
     loaded,
     encode,
     cancel: (id) => batcher.cancel(id),
-    setStepDelayMs: (delayMs) => batcher.setStepDelayMs(delayMs),
+    setStepDelayMs: (delayMs) => batcher.delay.setDelayMs(delayMs),
     counters: () => ({ ...batcher.counters(), cachedConversations: 0, cachedBytes: 0 }),
   }
 })
