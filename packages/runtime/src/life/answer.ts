@@ -14,6 +14,7 @@ import {
 } from "../message/DeliveryFailure.ts"
 import { isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { FailureRecord, Reply } from "../message/Reply.ts"
+import type { ReadFailure } from "../ports/StoreFailure.ts"
 import type { Ending } from "./Askers.ts"
 import type { System } from "./System.ts"
 
@@ -37,13 +38,15 @@ const unread = (what: string, messageId: string, detail: string) =>
   })
 
 /** Decodes a reply into what the asker declared. */
-export const decodeReply = Effect.fnUntraced(function* (codec: TaskCodec, reply: Reply) {
+export const decodeReply = (codec: TaskCodec, reply: Reply): Effect.Effect<unknown, unknown> =>
+  reply.status === "done"
+    ? Effect.mapError(codec.decodeReply(reply.reply ?? "null"), (issue) =>
+        unread("reply", reply.messageId, issue.message),
+      )
+    : decodeFailure(codec, reply)
+
+const decodeFailure = Effect.fnUntraced(function* (codec: TaskCodec, reply: Reply) {
   const { messageId, error } = reply
-  if (reply.status === "done") {
-    return yield* codec
-      .decodeReply(reply.reply ?? "null")
-      .pipe(Effect.mapError((issue) => unread("reply", messageId, issue.message)))
-  }
   const message = error?.message ?? `Message ${messageId} is ${reply.status}.`
   switch (reply.status) {
     case "expired":
@@ -55,7 +58,7 @@ export const decodeReply = Effect.fnUntraced(function* (codec: TaskCodec, reply:
       const text = `Message ${messageId} is a dead letter: ${message}`
       return yield* new TerminalDeadLetter({ messageId, lastTag, message: text })
     }
-    case "failed": {
+    default: {
       if (error?.value === undefined) {
         return yield* new TerminalMessageFailed({ messageId, tag: error?.tag ?? "unknown", message })
       }
@@ -67,20 +70,23 @@ export const decodeReply = Effect.fnUntraced(function* (codec: TaskCodec, reply:
   }
 })
 
-/** Waits for the end of a message, in this process. */
-export const ending = Effect.fnUntraced(function* (system: System, messageId: string) {
-  const wait = Effect.callback<Ending>((resume) => {
+const waitFor = (system: System, messageId: string): Effect.Effect<Ending> =>
+  Effect.callback((resume) => {
     const stop = system.askers.wait(messageId, (end) => resume(Effect.succeed(end)))
     if (system.closed) resume(Effect.succeed({ _tag: "Unknown", failure: closing(messageId) }))
     return Effect.sync(stop)
   })
-  if (system.live.has(messageId)) return yield* wait
-  // It ended between its acceptance and this wait: the log knows how.
-  const row = yield* system.store.message(messageId)
-  const reply = row === undefined ? undefined : replyOf(row)
-  if (reply !== undefined) return { _tag: "Replied", reply } satisfies Ending
-  return yield* wait
-})
+
+/** Waits for the end of a message, in this process. */
+export const ending = (system: System, messageId: string): Effect.Effect<Ending, ReadFailure> =>
+  Effect.suspend(() => {
+    if (system.live.has(messageId)) return waitFor(system, messageId)
+    // It ended between its acceptance and this wait: the log knows how.
+    return Effect.flatMap(system.store.message(messageId), (row) => {
+      const reply = row === undefined ? undefined : replyOf(row)
+      return reply === undefined ? waitFor(system, messageId) : Effect.succeed<Ending>({ _tag: "Replied", reply })
+    })
+  })
 
 export const closing = (messageId: string) =>
   new RetryableClosing({
@@ -89,8 +95,7 @@ export const closing = (messageId: string) =>
   })
 
 /** The message's end, as a typed success or failure. */
-export const answer = Effect.fnUntraced(function* (system: System, codec: TaskCodec, messageId: string) {
-  const end = yield* ending(system, messageId)
-  if (end._tag === "Unknown") return yield* end.failure
-  return yield* decodeReply(codec, end.reply)
-})
+export const answer = (system: System, codec: TaskCodec, messageId: string) =>
+  Effect.flatMap(ending(system, messageId), (end) =>
+    end._tag === "Replied" ? decodeReply(codec, end.reply) : Effect.fail(end.failure),
+  )

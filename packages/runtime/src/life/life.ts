@@ -300,41 +300,36 @@ export class Life implements Dispatch {
     // The actor crashed while the claim was written.
     else if (!takesMessages(state) && state !== "draining") message.interruption ??= "restarted"
     this.#busy.enter()
-    message.fiber = this.#system.fork(
-      Effect.ensuring(
-        this.#work(message),
-        Effect.sync(() => this.#busy.leave()),
-      ),
-    )
+    const fiber = this.#system.fork(this.#work(message), { uninterruptible: true })
+    message.fiber = fiber
+    fiber.addObserver(() => this.#busy.leave())
+    // Up to its first wait the handler has run already, and may have crashed its own actor.
+    if (message.interruption !== undefined) fiber.interruptUnsafe()
   }
 
-  /** Runs the handler, and seals what it did; on a fiber of its own. */
-  #work(message: LiveMessage): Effect.Effect<void> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.gen({ self: this }, function* () {
-        const system = this.#system
-        const codec = message.cell.actor.tasks.get(message.envelope.task)
-        const writer = codec?.streaming === true ? new ChunkWriter(system, message, codec) : undefined
-        const outgoing: Array<Prepared> = []
-        const run = Effect.flatMap(loadState(system, message.cell), () =>
-          process(system, message, makeContext(system, this, message, writer, outgoing)),
-        )
-        // A message that was taken back while its claim was written has no fiber to interrupt.
-        const exit = message.interruption === undefined ? yield* Effect.exit(restore(run)) : Exit.interrupt()
-        const found = yield* verdict(exit, message.id, message.interruption, codec)
-        // What interrupts from here on comes too late for this attempt; `enqueue` looks at it for the next.
-        message.interruption = undefined
-        system.crashPoint("seal.before")
-        noteSignals(system, message, found)
-        if (found._tag === "Abandoned") abandon(system, message, undefined)
-        else {
-          const chunks = writer === undefined ? [] : yield* writer.drain
-          yield* this.#finish(message, found, seal(system, message, found, chunks, outgoing))
-        }
-        for (const { to } of outgoing) releasePlace(to.cell)
-      }),
-    )
-  }
+  /** Runs the handler, and seals what it did; on a fiber of its own, that can be interrupted nowhere else than in the handler. */
+  readonly #work = Effect.fnUntraced(function* (this: Life, message: LiveMessage) {
+    const system = this.#system
+    const { cell } = message
+    const codec = cell.actor.tasks.get(message.envelope.task)
+    const writer = codec?.streaming === true ? new ChunkWriter(system, message, codec) : undefined
+    const outgoing: Array<Prepared> = []
+    const handle = () => process(system, message, makeContext(system, this, message, writer, outgoing))
+    const run = cell.loaded ? Effect.suspend(handle) : Effect.flatMap(loadState(system, cell), handle)
+    // A message that was taken back while its claim was written has no fiber to interrupt.
+    const exit = message.interruption === undefined ? yield* Effect.exit(Effect.interruptible(run)) : Exit.interrupt()
+    const found = yield* verdict(exit, message.id, message.interruption, codec)
+    // What interrupts from here on comes too late for this attempt; `enqueue` looks at it for the next.
+    message.interruption = undefined
+    system.crashPoint("seal.before")
+    noteSignals(system, message, found)
+    if (found._tag === "Abandoned") abandon(system, message, undefined)
+    else {
+      const chunks = writer === undefined ? [] : yield* writer.drain
+      yield* this.#finish(message, found, seal(system, message, found, chunks, outgoing))
+    }
+    for (const { to } of outgoing) releasePlace(to.cell)
+  })
 
   /** The sealing commit, and what follows from it. */
   readonly #finish = Effect.fnUntraced(function* (

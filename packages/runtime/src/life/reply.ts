@@ -23,17 +23,21 @@ const STORE_BACKOFF = { baseMs: 20, factor: 2, maxMs: 1_000, jitter: 0.5 }
  * Commits, and while the store says that it cannot now, waits and tries again for as long as the system lives: what a
  * handler has done is not thrown away because a disk is full. The actor is busy meanwhile, and so takes nothing new.
  */
-export const commitPatiently = Effect.fnUntraced(function* (system: System, writes: ReadonlyArray<Write>) {
-  for (let tries = 1; ; tries++) {
-    const result = yield* Effect.result(system.store.commit(writes))
-    if (result._tag === "Success") return result.success
-    const failure: CommitFailure = result.failure
-    if (failure._tag !== "RetryableStoreFailure" || system.closed) return yield* failure
-    if (tries === 1)
-      yield* Effect.logWarning(`The store cannot write now: ${failure.message} Trying again until it can.`)
-    yield* Effect.sleep(backoffMs(STORE_BACKOFF, tries, system.random()))
-  }
-})
+export const commitPatiently = (
+  system: System,
+  writes: ReadonlyArray<Write>,
+  tries = 1,
+): Effect.Effect<CommitReceipt, CommitFailure> =>
+  Effect.catchTag(system.store.commit(writes), "RetryableStoreFailure", (failure) =>
+    Effect.gen(function* () {
+      if (system.closed) return yield* failure
+      if (tries === 1) {
+        yield* Effect.logWarning(`The store cannot write now: ${failure.message} Trying again until it can.`)
+      }
+      yield* Effect.sleep(backoffMs(STORE_BACKOFF, tries, system.random()))
+      return yield* commitPatiently(system, writes, tries + 1)
+    }),
+  )
 
 /** Tells the pool what its target did. */
 export const noteSignals = (system: System, message: LiveMessage, verdict: Verdict): void => {
