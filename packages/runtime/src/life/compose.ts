@@ -40,7 +40,8 @@ const invalid = (request: Request, what: string) =>
   new TerminalInvalidMessage({
     actor: nameOf(request.ref),
     task: request.task,
-    message: `The message ${request.task} to ${nameOf(request.ref)} is not valid: ${what}`,
+    // A schema says what and where on two lines; a refusal is one sentence.
+    message: `The message ${request.task} to ${nameOf(request.ref)} is not valid: ${what.replaceAll(/\s*\n\s*/g, " ")}`,
   })
 
 /** A key is an identifier: it is in an index, and in error messages. */

@@ -2,7 +2,7 @@
  * Step 4 of a message's life. The boundary between the runtime and the handler: decode, bring the actor's state, execute,
  * encode. Nothing of the outcome is durable yet.
  */
-import { Effect } from "effect"
+import { type Context, Effect } from "effect"
 import type { ErasedContext } from "../actor/ActorContext.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
@@ -87,9 +87,10 @@ export const process = Effect.fnUntraced(function* (system: System, message: Liv
       return new TerminalInvalidMessage({ actor: cell.key, task: envelope.task, message: text })
     }),
   )
-  const value = yield* Effect.provideContext(
+  // The whole context, and not a merge of it into the fiber's: a fiber of `system.fork` has the same one already.
+  const value = yield* Effect.updateContext(
     cell.actor.handle(envelope.task, payload, attempt.context),
-    system.services,
+    (_: Context.Context<never>) => system.services,
   )
   const reply = yield* codec.encodeReply(value).pipe(Effect.orDie)
   if (!attempt.stateChanged()) return { reply, state: undefined } satisfies Processed
