@@ -1,6 +1,6 @@
 /** `npm run eval -- TASK [--data FILE] [--db FILE] [--json]`: a labelled file through durable actors, and its report. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect } from "effect"
+import { Effect, Logger } from "effect"
 import { classifyThroughActors } from "./eval/classifyThroughActors.ts"
 import { makeEvalCommand } from "./eval/evalCommand.ts"
 import { runCommand } from "./terminal/runCommand.ts"
@@ -14,5 +14,7 @@ runCommand(command, process.argv.slice(2)).pipe(
     }),
   ),
   Effect.provide(NodeServices.layer),
+  // Standard output is the command's own.
+  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])),
   NodeRuntime.runMain,
 )

@@ -1,6 +1,6 @@
 /** The entry of `npm run demo`: its command line, its process, its exit status. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect } from "effect"
+import { Effect, Logger } from "effect"
 import { makeDemoCommand } from "./options.ts"
 import { play } from "./scenarios/play.ts"
 import { runCommand } from "./terminal/runCommand.ts"
@@ -12,6 +12,8 @@ const exitWith = (status: number) =>
 
 const main = Effect.flatMap(runCommand(makeDemoCommand(play), process.argv.slice(2)), exitWith).pipe(
   Effect.provide(NodeServices.layer),
+  // Standard output is the command's own.
+  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])),
 )
 
 NodeRuntime.runMain(main)

@@ -2,6 +2,8 @@
 
     python3 decoder.py --model barista                     # from scratch; --resume goes on after an interruption
     python3 decoder.py --model barista-mini --teacher barista
+
+README.md has the options each shipped model was trained with.
 """
 import math
 import os
@@ -11,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 import corpus
+import house_rules
 from tokenizer import Tokenizer
 
 SHAPES = {
@@ -171,8 +174,11 @@ def train(options):
     torch.set_num_threads(options.threads)
     tokenizer = Tokenizer(os.path.join(corpus.MODELS_DIR, options.model, "tokenizer.json"), "decoder")
     parts = corpus.split_dialogues(options.data)
+    off_topic = house_rules.off_topic_texts(options.data)
     model = Decoder(SHAPES[options.model], options.dropout)
     teacher = load(options.teacher, options.work) if options.teacher else None
+    if options.start:
+        model.load_state_dict(torch.load(os.path.join(options.work, options.start)))
     matrices = [weight for weight in model.parameters() if weight.dim() == 2]
     vectors = [weight for weight in model.parameters() if weight.dim() == 1]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
@@ -188,7 +194,10 @@ def train(options):
     saved_at = time.time()
     for epoch in range(state["epoch"], options.epochs):
         began = time.time()
-        batches = epoch_batches(parts["train"], tokenizer, corpus.seeded(f"{options.model}/{epoch}"))
+        rng = corpus.seeded(f"{options.model}/{epoch}")
+        manners = list(house_rules.dialogues(off_topic, parts["train"], options.house, rng))
+        orders = rng.sample(parts["train"], min(options.orders, len(parts["train"])))
+        batches = epoch_batches(orders + manners, tokenizer, rng)
         for index, (ids, weights) in enumerate(batches):
             progress = (epoch + index / len(batches)) / options.epochs
             scale = min(1.0, progress * options.epochs) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
@@ -215,6 +224,9 @@ if __name__ == "__main__":
     parser = corpus.arguments(__doc__)
     parser.add_argument("--model", choices=sorted(SHAPES), default="barista")
     parser.add_argument("--teacher", choices=sorted(SHAPES), help="distil from this trained model")
+    parser.add_argument("--start", help="begin from the weights in this file of --work instead of at random")
+    parser.add_argument("--house", type=int, default=500, help="dialogues of house_rules.py in an epoch")
+    parser.add_argument("--orders", type=int, default=10**6, help="Taskmaster dialogues in an epoch, all 3,364 by default")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--dropout", type=float, default=0.15)

@@ -20,9 +20,16 @@ CHAT_TEMPLATE = (
     "{% if message['role'] == 'user' %}{{ '<|user|>' + message['content'] | trim + '<|end|>' }}"
     "{% elif message['role'] == 'assistant' %}{{ '<|agent|>' + message['content'] | trim + '<|end|>' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|agent|>' }}{% endif %}")
+LEAD_TOKEN = {  # classifiers see <|cls|> first: a mark of the beginning, and no input is ever empty
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<|cls|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"SpecialToken": {"id": "<|cls|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+             {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {"<|cls|>": {"id": "<|cls|>", "ids": [1], "tokens": ["<|cls|>"]}},
+}
 KINDS = {
     "decoder": {"size": 2048, "specials": ["<|begin|>", "<|user|>", "<|agent|>", "<|end|>", "<|pad|>"], "lower": False},
-    "encoder": {"size": 6144, "specials": ["<|pad|>", "<|mask|>"], "lower": True},
+    "encoder": {"size": 6144, "specials": ["<|pad|>", "<|cls|>", "<|mask|>"], "lower": True},
 }
 
 
@@ -137,7 +144,7 @@ def write_files(folder, kind, merges, max_length):
                           "normalized": False, "special": True} for i, token in enumerate(specials)],
         "normalizer": {"type": "Sequence", "normalizers": replaces},
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": KINDS[kind]["lower"], "trim_offsets": True, "use_regex": True},
-        "post_processor": None,
+        "post_processor": LEAD_TOKEN if kind == "encoder" else None,
         "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
                   "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
@@ -148,6 +155,8 @@ def write_files(folder, kind, merges, max_length):
     if kind == "decoder":
         config.update(bos_token="<|begin|>", eos_token="<|end|>", add_bos_token=False, add_eos_token=False,
                       padding_side="left", chat_template=CHAT_TEMPLATE)
+    else:
+        config.update(cls_token="<|cls|>", mask_token="<|mask|>")
     os.makedirs(folder, exist_ok=True)
     for name, content, indent in (("tokenizer.json", tokenizer, None), ("tokenizer_config.json", config, 2)):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:

@@ -5,7 +5,7 @@
 import type { DecoderHandle } from "@pontoon/agents"
 import { ActorSystem, LogReader } from "@pontoon/runtime"
 import { SqliteStore } from "@pontoon/store"
-import { Deferred, Effect, Layer, Queue, Schema, Stream } from "effect"
+import { Deferred, Effect, Layer, Logger, Queue, Schema, Stream } from "effect"
 import { type News, Order } from "./clusterProtocol.ts"
 import { makeCluster } from "./makeCluster.ts"
 
@@ -111,7 +111,10 @@ const main = Effect.gen(function* () {
   )
 })
 
-const fiber = Effect.runFork(Effect.scoped(main))
+// Standard output is the stage's.
+const logger = Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
+
+const fiber = Effect.runFork(Effect.scoped(main).pipe(Effect.provide(logger)))
 fiber.addObserver(() => {
   if (process.connected) process.disconnect()
 })

@@ -27,9 +27,14 @@ export interface Program {
   readonly signal: (signal: "SIGINT" | "SIGTERM" | "SIGKILL", whom?: "program" | "group") => void
 }
 
-/** Starts a program in a process group of its own. */
-export const start = (program: string, args: ReadonlyArray<string>, cwd: string): Program => {
-  const child = spawn(process.execPath, [program, ...args], { cwd, detached: true, stdio: ["ignore", "pipe", "pipe"] })
+/** Starts a program in a process group of its own; as another user where `uid` is given. */
+export const start = (program: string, args: ReadonlyArray<string>, cwd: string, uid?: number): Program => {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  })
   const pid = child.pid!
   let [out, err] = ["", ""]
   const listeners = new Set<() => void>()
@@ -65,8 +70,8 @@ export const start = (program: string, args: ReadonlyArray<string>, cwd: string)
   }
 }
 
-export const run = (program: string, args: ReadonlyArray<string>, cwd: string): Promise<Ended> =>
-  start(program, args, cwd).ended
+export const run = (program: string, args: ReadonlyArray<string>, cwd: string, uid?: number): Promise<Ended> =>
+  start(program, args, cwd, uid).ended
 
 /** Fields of /proc/PID/stat after the command's name: the state, and the parent. */
 const statOf = (pid: string): ReadonlyArray<string> => {
