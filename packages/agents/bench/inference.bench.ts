@@ -35,13 +35,17 @@ const prompts: ReadonlyArray<ReadonlyArray<ChatMessage>> = Array.from({ length: 
 
 /** Runs all prompts, `atOnce` at a time, and says what that took. */
 const measure = async (atOnce: number, answer: (prompt: ReadonlyArray<ChatMessage>) => Promise<number>) => {
-  // Shaders, caches and compilers warm up outside of what is measured.
+  // Caches and compilers warm up outside of what is measured.
   await answer(prompts[0]!)
   const delay = monitorEventLoopDelay({ resolution: 1 })
   const queue = [...prompts]
   let tokens = 0
   const work = async () => {
-    for (let prompt = queue.shift(); prompt !== undefined; prompt = queue.shift()) tokens += await answer(prompt)
+    for (let prompt = queue.shift(); prompt !== undefined; prompt = queue.shift()) {
+      // Not `tokens += await …`: that adds to what `tokens` was before the others' answers came.
+      const made = await answer(prompt)
+      tokens += made
+    }
   }
   delay.enable()
   const startedAtMs = performance.now()
