@@ -48,8 +48,8 @@ export interface ConversationOptions {
   readonly system?: string
   readonly sampling?: Sampling
   /**
-   * Turns kept as history, the latest. Default 64. Raising it lets conversations remember longer, and their state and
-   * prompts grow.
+   * Turns kept as history, the latest, from a customer's on. Default 64; 0 keeps none. Raising it lets conversations
+   * remember longer, and their state and prompts grow.
    */
   readonly turnsMax?: number
   /**
@@ -61,6 +61,13 @@ export interface ConversationOptions {
 
 /** Far more than the context of a small model holds, and a state of some tens of kilobytes at most. */
 const TURNS_MAX = 64
+
+/** The latest turns. Chat templates want the customer to begin, so an answer whose question is forgotten goes too. */
+const keepTurns = (turns: ReadonlyArray<ChatMessage>, turnsMax: number): ReadonlyArray<ChatMessage> => {
+  const kept = turns.slice(Math.max(0, turns.length - turnsMax))
+  const first = kept.findIndex(({ role }) => role === "user")
+  return first === -1 ? [] : kept.slice(first)
+}
 
 interface Folded {
   readonly text: string
@@ -109,6 +116,9 @@ const fold = (
  */
 export const make = (name: string, options: ConversationOptions) => {
   const { model, overflow = "drop-oldest", sampling = {}, system, turnsMax = TURNS_MAX } = options
+  if (!Number.isSafeInteger(turnsMax) || turnsMax < 0) {
+    throw new Error(`The conversation ${name} has turnsMax ${turnsMax}; it must be a whole number, 0 or more.`)
+  }
   const preamble: ReadonlyArray<ChatMessage> = system === undefined ? [] : [{ role: "system", content: system }]
   return Actor.make(name, {
     protocol: [Say],
@@ -136,7 +146,7 @@ export const make = (name: string, options: ConversationOptions) => {
             } as const)
           }
           const turns = [...asked, { role: "assistant", content: answer.text } as const]
-          actor.setState({ turns: turns.slice(-turnsMax) })
+          actor.setState({ turns: keepTurns(turns, turnsMax) })
           return { text: answer.text, model: answer.model, resumed: answer.resumed, ...answer.ending }
         }),
     },
