@@ -6,10 +6,11 @@ import {
   checkLog,
   checkReplies,
   checkSums,
+  FaultyStore,
   type LogContents,
   type MemoryLog,
 } from "@pontoon/runtime/testing"
-import { Effect, Schema } from "effect"
+import { Effect, Fiber, Logger, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
@@ -217,8 +218,12 @@ describe("3 a random load with random deaths", () => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("cancel" as const), index: fc.nat(30) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant("turns" as const), count: fc.nat(12) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("time" as const), ms: fc.nat(300) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("die" as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("die" as const, "close" as const) }) },
   )
+  /** At most half of them, and often none. */
+  const refusals = fc
+    .array(fc.boolean(), { maxLength: 8 })
+    .map((pattern) => [...pattern, ...pattern.map(() => false), false])
   type Action = typeof action extends fc.Arbitrary<infer A> ? A : never
 
   const contentsOf = (log: MemoryLog): LogContents => ({
@@ -261,16 +266,34 @@ describe("3 a random load with random deaths", () => {
           return yield* TestClock.adjust(each.ms)
         case "die":
           return yield* world.crash
+        case "close": {
+          const closing = yield* Effect.forkDetach(world.close, { startImmediately: true })
+          yield* turns
+          yield* TestClock.adjust(20_000)
+          yield* Fiber.join(closing)
+          return yield* world.crash
+        }
       }
     })
 
-  const run = (actions: ReadonlyArray<Action>) =>
+  /** @param refusals which commits the store refuses, over and over */
+  const run = (actions: ReadonlyArray<Action>, refusals: ReadonlyArray<boolean>) =>
     Effect.gen(function* () {
-      const world = yield* makeWorld({ actors })
+      const world = yield* makeWorld({
+        actors,
+        wrap: (store) =>
+          FaultyStore.wrap(store, (nth, writes) =>
+            // Recovery is not tried again: whoever opens the system is told.
+            refusals[nth % refusals.length] === true && !JSON.stringify(writes).includes("RetryableProcessDied")
+              ? { _tag: "refuse", reason: "busy" }
+              : undefined,
+          ).store,
+      })
       const accepted = new Set<string>()
+      const closed = actions.some(({ kind }) => kind === "close")
       for (const each of actions) {
         yield* perform(world, each, accepted)
-        expect(checkLog(contentsOf(world.log), { drained: false, isSerial: () => true })).toEqual([])
+        expect(checkLog(contentsOf(world.log), { drained: false, closed, isSerial: () => true })).toEqual([])
       }
       for (let step = 0; step < 30; step++) yield* TestClock.adjust(1_000)
       yield* turns
@@ -278,7 +301,7 @@ describe("3 a random load with random deaths", () => {
       const contents = contentsOf(world.log)
       const amountOf = ({ body }: { readonly body: string }): number => JSON.parse(body).by ?? 0
       expect([
-        ...checkLog(contents, { drained: true, isSerial: () => true }),
+        ...checkLog(contents, { drained: true, closed, isSerial: () => true }),
         ...checkAccepted(contents, accepted),
         ...checkSums(contents, "counter", amountOf),
       ]).toEqual([])
@@ -292,10 +315,10 @@ describe("3 a random load with random deaths", () => {
         const done = children.filter((child) => child.status === "done" && child.actorId !== "ledger").map(amountOf)
         if (status === "done") expect(done.toSorted()).toEqual([-amount, amount].toSorted())
       }
-    }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise)
+    }).pipe(Effect.scoped, Effect.provide([TestClock.layer(), Logger.layer([])]), Effect.runPromise)
 
   it("3.1 ends every accepted message exactly once, in order, and adds up", () =>
-    fc.assert(fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 60 }), run), {
+    fc.assert(fc.asyncProperty(fc.array(action, { minLength: 5, maxLength: 60 }), refusals, run), {
       numRuns: Number(process.env.PONTOON_RUNS ?? 60),
     }))
 })

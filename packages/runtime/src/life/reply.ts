@@ -149,13 +149,17 @@ export const abandon = (system: System, message: LiveMessage, failure: CommitFai
   system.askers.end(message.id, { _tag: "Unknown", failure: end })
 }
 
+/** Whether a commit failed because this is the end: of the system, or of its store. */
+export const isOver = (system: System, failure: CommitFailure): boolean =>
+  system.closed || (failure._tag === "TerminalStoreFailure" && failure.reason === "closed")
+
 /**
  * A commit about the message was refused for good. Where that is because the log knows more than memory does (another
  * program ended the message), the log is right.
  */
 export const lose = Effect.fnUntraced(function* (system: System, message: LiveMessage, failure: CommitFailure) {
-  const expected = system.closed || (failure._tag === "TerminalStoreFailure" && failure.reason === "closed")
-  if (!expected) yield* Effect.logError(`Message ${message.id} is given up by this process: ${failure.message}`)
+  if (!isOver(system, failure))
+    yield* Effect.logError(`Message ${message.id} is given up by this process: ${failure.message}`)
   if (failure._tag === "TerminalStaleAttempt") {
     const row = yield* Effect.orElseSucceed(system.store.message(message.id), () => undefined)
     const reply = row === undefined ? undefined : replyOf(row)

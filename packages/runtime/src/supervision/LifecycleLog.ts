@@ -3,7 +3,7 @@
  * also while the store refuses some, and nobody waits for them.
  */
 import { Effect } from "effect"
-import { commitPatiently } from "../life/reply.ts"
+import { commitPatiently, isOver } from "../life/reply.ts"
 import type { System } from "../life/System.ts"
 import type { Write } from "../ports/Write.ts"
 
@@ -30,7 +30,9 @@ export class LifecycleLog {
     this.#system.fork(
       commitPatiently(this.#system, writes).pipe(
         Effect.catch((failure) =>
-          this.#system.closed ? Effect.void : Effect.logError(`A lifecycle change was not written: ${failure.message}`),
+          isOver(this.#system, failure)
+            ? Effect.void
+            : Effect.logError(`A lifecycle change was not written: ${failure.message}`),
         ),
         Effect.ensuring(Effect.sync(() => this.#flush())),
         Effect.uninterruptible,
