@@ -3,10 +3,10 @@
  * plain JavaScript on Fastify and is killed with -9 in mid-request. See Tarballs.ts for what of it is linked, and why.
  */
 import { execFileSync } from "node:child_process"
-import { copyFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { createRequire } from "node:module"
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -30,8 +30,7 @@ const isAlive = (pid: number): boolean => {
 
 /** Reads the file as its operator would: with SQL, whoever owns it. */
 const query = (sql: string, ...values: ReadonlyArray<string>): ReadonlyArray<Record<string, unknown>> => {
-  const Database = createRequire(join(project, "package.json"))("better-sqlite3")
-  const db = new Database(join(project, "pontoon.db"), { readonly: true })
+  const db = new DatabaseSync(join(project, "pontoon.db"), { readOnly: true })
   try {
     return db.prepare(sql).all(...values)
   } finally {
@@ -129,5 +128,20 @@ describe("an application outside the workspace", () => {
       encoding: "utf8",
     })
     expect(JSON.parse(out.split("\n")[0]!)).toEqual({ status: "done", count: 6 })
+  })
+
+  it("4. runs the README's example, on the user's model folder", () => {
+    const folder = join(project, "readme")
+    cpSync(join(project, "my-model"), join(folder, "my-model"), { recursive: true })
+    const [, example] = /^```js\n([\s\S]*?)^```$/m.exec(readFileSync(join(root, "README.md"), "utf8")) ?? []
+    writeFileSync(join(folder, "example.js"), example ?? "throw new Error('README.md has no example')")
+    const out = execFileSync(process.execPath, ["--no-strip-types", "example.js"], { cwd: folder, encoding: "utf8" })
+    expect(out).toMatch(/\w{3}[\s\S]*\w{3}/)
+    const asked = new DatabaseSync(join(folder, "pontoon.db"), { readOnly: true })
+    expect(asked.prepare("select status from messages where actor_type = 'chat'").all()).toEqual([
+      { status: "done" },
+      { status: "done" },
+    ])
+    asked.close()
   })
 })
