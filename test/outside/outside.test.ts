@@ -2,7 +2,7 @@
  * The packages as their users get them: built, packed, and installed into an application outside the workspace, which is
  * plain JavaScript on Fastify and is killed with -9 in mid-request. See Tarballs.ts for what of it is linked, and why.
  */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -143,5 +143,39 @@ describe("an application outside the workspace", () => {
       { status: "done" },
     ])
     asked.close()
+  })
+
+  it("5. has types, which refuse a task that is not there", () => {
+    const lines = [
+      'import { ConversationActor, ModelActor } from "@pontoon/agents"',
+      'import { Pontoon } from "@pontoon/runtime"',
+      'import { MemoryStore, messageStoreSuite } from "@pontoon/runtime/testing"',
+      'import { SqliteStore } from "@pontoon/store"',
+      'const chat = ConversationActor.make("c", { model: ModelActor.make("m", { folder: "./my-model" }).ref("a") })',
+      'const pontoon = await Pontoon.open({ store: SqliteStore.layer("x.db"), actors: [chat] })',
+      'export const text: string = (await pontoon.ask(chat.ref("x"), "Say", { text: "hi" })).text',
+      "export { MemoryStore, messageStoreSuite }",
+      'await pontoon.ask(chat.ref("x"), "Shout", { text: "hi" })',
+    ]
+    writeFileSync(join(project, "typed.ts"), lines.join("\n"))
+    const tsc = join(root, "node_modules/typescript/bin/tsc")
+    const flags = [
+      "--noEmit",
+      "--strict",
+      "--module",
+      "nodenext",
+      "--target",
+      "es2024",
+      "--skipLibCheck",
+      "--types",
+      "",
+    ]
+    const { status, stdout } = spawnSync(process.execPath, [tsc, ...flags, "typed.ts"], {
+      cwd: project,
+      encoding: "utf8",
+    })
+    const errors = stdout.split("\n").filter((line) => line.startsWith("typed.ts"))
+    expect(status).not.toBe(0)
+    expect(errors).toEqual([expect.stringMatching(/^typed\.ts\(9,\d+\): error .*"Shout"/)])
   })
 })
