@@ -12,8 +12,9 @@ import random
 import re
 
 SEED = 20241
-REPO_ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
-MODELS_DIR = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "models"))
+TRAIN_DIR = os.path.dirname(os.path.abspath(__file__))
+REPO_ROOT = os.path.normpath(os.path.join(TRAIN_DIR, "..", "..", ".."))
+MODELS_DIR = os.path.normpath(os.path.join(TRAIN_DIR, "..", "models"))
 
 BANKING_DOMAINS = {  # the intents of clinc150's domains "banking" and "credit_cards"
     "freeze_account", "routing", "pin_change", "bill_due", "pay_bill", "account_blocked", "interest_rate", "min_payment",
@@ -28,7 +29,7 @@ def arguments(description):
     """The options every script shares: where the data lies and where scratch files go."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", default=os.path.join(REPO_ROOT, "..", "shared", "data"), help="folder of the data sets")
-    parser.add_argument("--work", default="/tmp/train/work", help="scratch folder for checkpoints and encoded text")
+    parser.add_argument("--work", default=os.path.join(TRAIN_DIR, ".scratch"), help="folder of checkpoints, not committed")
     return parser
 
 

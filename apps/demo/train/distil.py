@@ -3,7 +3,6 @@
 Invented texts are spliced from training rows (the head of one, the tail of another), cropped, or typed sloppily. Nobody knows
 their labels, but the teachers have opinions, and those tell a small net where the borders lie.
 """
-import os
 
 import numpy as np
 import torch

@@ -2,7 +2,7 @@
 // Checks: training tokens = serving tokens; ONNX logits = torch logits; padding and ragged caches change nothing.
 // Figures go to figures.json beside this file; the model cards quote them.
 //
-//   node evaluate.mjs [--evaluation /tmp/train/work/evaluation.json] [--models ../models]
+//   node evaluate.mjs [--evaluation .scratch/evaluation.json] [--models ../models]
 import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -13,7 +13,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node"
 const here = dirname(fileURLToPath(import.meta.url))
 const { values: options } = parseArgs({
   options: {
-    evaluation: { type: "string", default: "/tmp/train/work/evaluation.json" },
+    evaluation: { type: "string", default: join(here, ".scratch/evaluation.json") },
     models: { type: "string", default: join(here, "../models") },
     figures: { type: "string", default: join(here, "figures.json") },
   },
