@@ -1,9 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Actor, ActorSystem, Task } from "@pontoon/runtime"
 import { MemoryStore } from "@pontoon/runtime/testing"
-import { Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
-import { TestClock } from "effect/testing"
 
 const Counter = Actor.make("counter", {
   protocol: [
@@ -87,6 +86,3 @@ describe("stream", () => {
     }).pipe(Effect.provide(system([Talker, Relay]))),
   )
 })
-void Deferred
-void Fiber
-void TestClock
