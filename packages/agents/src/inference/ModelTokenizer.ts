@@ -6,15 +6,16 @@ import { Template } from "@huggingface/jinja"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Result } from "effect"
 import type { ChatMessage, TerminalModelFailure } from "../ModelTarget.ts"
+import { makeDisarm } from "./disarm.ts"
 import { type ModelFolder, modelFailure, oneLine, specialToken } from "./modelFolder.ts"
 
 export interface ModelTokenizer {
   /** One more than the greatest token id. */
   readonly vocabSize: number
   readonly padTokenId: number
-  /** Text as it is, special tokens of the model's own (as [CLS]) around it. */
+  /** A stranger's text, special tokens of the model's own (as [CLS]) around it and none of them in it. */
   readonly encode: (text: string) => ReadonlyArray<number>
-  /** Text alone. */
+  /** The same text alone. */
   readonly encodePlain: (text: string) => ReadonlyArray<number>
   /** Special tokens are left out. */
   readonly decode: (tokenIds: ReadonlyArray<number>) => string
@@ -59,20 +60,27 @@ const makeRender = (folder: ModelFolder) => {
     template.render({ messages, add_generation_prompt: true, tools: null, documents: null, ...special })
 }
 
-const makeEncodeChat = (tokenizer: Tokenizer, folder: ModelFolder): ModelTokenizer["encodeChat"] => {
+const makeEncodeChat = (
+  tokenizer: Tokenizer,
+  folder: ModelFolder,
+  disarm: (text: string) => string,
+): ModelTokenizer["encodeChat"] => {
   const render = makeRender(folder)
   if (render === undefined) {
     return (messages) => {
       const [only] = messages
       return messages.length === 1 && only !== undefined
-        ? Result.succeed(tokenizer.encode(only.content).ids)
+        ? Result.succeed(tokenizer.encode(disarm(only.content)).ids)
         : Result.fail(`it has no chat template, so a prompt is one message to be continued, not ${messages.length}`)
     }
   }
   return (messages) =>
     Result.try({
-      // The template writes the special tokens itself.
-      try: () => tokenizer.encode(render(messages), { add_special_tokens: false }).ids,
+      try: () => {
+        const disarmed = messages.map(({ content, role }) => ({ role, content: disarm(content) }))
+        // The template writes the special tokens itself.
+        return tokenizer.encode(render(disarmed), { add_special_tokens: false }).ids
+      },
       catch: (cause) => `its chat template refuses the prompt: ${oneLine(cause)}`,
     })
 }
@@ -96,25 +104,26 @@ export const makeModelTokenizer = (
   const fail = modelFailure(folder.name)
   const made = Result.try(() => {
     const tokenizer = new Tokenizer(folder.rawTokenizer, folder.rawTokenizerConfig)
-    return { tokenizer, encodeChat: makeEncodeChat(tokenizer, folder) }
+    const special = new Map<number, string>()
+    for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.set(id, token.content)
+    const disarm = makeDisarm(special.values())
+    return { tokenizer, special, disarm, encodeChat: makeEncodeChat(tokenizer, folder, disarm) }
   })
   if (Result.isFailure(made)) {
     const message = `its tokenizer or chat template cannot be used: ${oneLine(made.failure)}.`
     return Result.fail(fail("tokenizer", message, made.failure))
   }
-  const { tokenizer, encodeChat } = made.success
+  const { disarm, encodeChat, special, tokenizer } = made.success
   const vocabSize = greatestId(tokenizer) + 1
   if (modelVocabSize !== undefined && (vocabSize > modelVocabSize || vocabSize < modelVocabSize - PADDED_ROWS_MAX)) {
     const message = `tokenizer.json has ${vocabSize} tokens and the model ${modelVocabSize}; they do not belong together.`
     return Result.fail(fail("tokenizer", message))
   }
-  const special = new Set<number>()
-  for (const [id, token] of tokenizer.get_added_tokens_decoder()) if (token.special) special.add(id)
   return Result.succeed({
     vocabSize,
     padTokenId: padTokenId(tokenizer, folder),
-    encode: (text) => tokenizer.encode(text).ids,
-    encodePlain: (text) => tokenizer.encode(text, { add_special_tokens: false }).ids,
+    encode: (text) => tokenizer.encode(disarm(text)).ids,
+    encodePlain: (text) => tokenizer.encode(disarm(text), { add_special_tokens: false }).ids,
     // The library refuses an empty list. Cleaning up would change text that readers already have.
     decode: (tokenIds) =>
       tokenIds.length === 0
