@@ -115,11 +115,14 @@ export class Life implements Dispatch {
     return streamed as Stream.Stream<A, E | AskFailure>
   }
 
-  readonly prepareSend = (request: Request, note?: DispatchNote) =>
+  readonly prepareSend = (request: Request, note: DispatchNote | undefined, outgoing: Array<Prepared>) =>
     Effect.flatMap(prepare(this.#system, request, note, false), (prepared) => {
       const cell = this.#system.registry.keep(prepared.to.cell)
       const full = holdPlace(cell)
-      return full === undefined ? Effect.succeed({ ...prepared, to: { ...prepared.to, cell } }) : Effect.fail(full)
+      if (full !== undefined) return Effect.fail(full)
+      // In the same step: a handler that is interrupted here must not leave a held place behind that nobody knows.
+      outgoing.push({ ...prepared, to: { ...prepared.to, cell } })
+      return Effect.succeed(prepared.draft.envelope.id)
     })
 
   /** Delivers, and sets going what was accepted. */

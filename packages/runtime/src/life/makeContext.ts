@@ -87,8 +87,12 @@ export interface Dispatch {
   /** `A` and `E` are what the request's task says: its codec decodes them. */
   readonly ask: <A, E>(request: Request, note?: DispatchNote) => Effect.Effect<A, E | AskFailure>
   readonly stream: <A, E>(request: Request, note?: DispatchNote) => Stream.Stream<A, E | AskFailure>
-  /** Composes and routes a message that leaves with the seal, and holds its place in a mailbox. */
-  readonly prepareSend: (request: Request, note?: DispatchNote) => Effect.Effect<Prepared, SendFailure>
+  /** Composes and routes a message that leaves with the seal, holds its place in a mailbox, and gives its id. */
+  readonly prepareSend: (
+    request: Request,
+    note: DispatchNote | undefined,
+    outgoing: Array<Prepared>,
+  ) => Effect.Effect<string, SendFailure>
 }
 
 /**
@@ -177,12 +181,7 @@ class HandlerContext implements ErasedContext {
 
   readonly send: ErasedContext["send"] = (ref, task, payload, options) =>
     Effect.suspend(() =>
-      this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch).pipe(
-        Effect.map((prepared) => {
-          this.#outgoing.push(prepared)
-          return prepared.draft.envelope.id
-        }),
-      ),
+      this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch, this.#outgoing),
     )
 
   readonly emit: ErasedContext["emit"] = (chunk) => this.#writer?.emit(chunk) ?? this.#noStream()
