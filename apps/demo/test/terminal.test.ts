@@ -60,6 +60,8 @@ describe("answers on a terminal", () => {
   })
   it("4. that never streamed are written whole", () => {
     expect(play(asked("a", "q"), answered("a", "x"))).toEqual(["", "a > q\na < x [coffee, 812 ms]\n"])
+    // A question that its asker has just typed is not repeated.
+    expect(play(asked("a", ""), chunk("a", "x"), answered("a", "x"))[1]).toBe("a < x")
     expect(play(asked("a", "q"), { _tag: "Failed", conversation: "a", reason: "expired" })[1]).toBe(
       "a > q\na ! expired\n",
     )

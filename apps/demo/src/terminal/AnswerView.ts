@@ -8,6 +8,7 @@
 import { clip, printable } from "./printable.ts"
 
 export type AnswerEvent =
+  /** An empty text is not shown: whoever asked has just typed it. */
   | { readonly _tag: "Asked"; readonly conversation: string; readonly text: string }
   /** New text of an answer, as the model gives it. */
   | { readonly _tag: "Chunk"; readonly conversation: string; readonly text: string }
@@ -68,7 +69,7 @@ const withSaid = (view: AnswerView, conversation: string, said: string): AnswerV
 
 const questionOf = (view: AnswerView, conversation: string): ReadonlyArray<string> => {
   const asked = view.open.get(conversation)
-  return asked === undefined ? [] : [questionLine(conversation, asked.question)]
+  return asked === undefined || asked.question === "" ? [] : [questionLine(conversation, asked.question)]
 }
 
 /** Only an answer that has its question to be written may enter: one that was cleared off the stage is past that. */

@@ -66,6 +66,8 @@ describe("the demo at a terminal", () => {
       for (const line of answers) expect(line).toMatch(/^\S+ < .*( …|\[[\w+]+, [\d.]+ m?s\])$/)
       for (const line of lines) expect(line).not.toMatch(/\S.*messages \[|messages \[.*\].*(>|<) \S/)
       expect(out).toMatch(/you\.\w+ < .+ \[coffee, [\d.]+ m?s\]/)
+      // The terminal has echoed what was typed; it is not said twice.
+      expect(out).not.toMatch(/you\.\w+ > /)
     },
     PLAY_MS_MAX,
   )
