@@ -141,4 +141,28 @@ describe("a conversation", () => {
     const said = chunks.map(({ text }) => text).join("")
     expect(turnsOf("chat/g")?.turns[1]).toEqual({ role: "assistant", content: said })
   })
+
+  it("9. ends a turn on the terms on which it was begun, when the program comes back with others", async () => {
+    const ref = chat.ref("h")
+    const calm = await run(say("i", "a large cold brew please"))
+    await run(decoders.of("barista/a").setStepDelayMs(20))
+    const id = await run(world.system().tell(ref, "Say", { text: "a large cold brew please" }))
+    const child = () => world.messages().find((row) => row.causationId === id)
+    while (world.chunks(child()?.id ?? "").length < 3) await run(Effect.delay(Effect.void, 1))
+    const terms = {
+      sampling: { ...sampling, temperature: 1, seed: 5 },
+      system: "be short",
+      overflow: "refuse",
+    } as const
+    const changed = ConversationActor.make("chat", { model: model.ref("a"), ...terms })
+    await world.crash({ actors: [model, changed, short, blank, strict], drainMsMax: 0 })
+    expect(await run(world.system().outcome(id))).toMatchObject({ status: "done" })
+    expect(JSON.parse(child()!.body)).toMatchObject({ sampling, overflow: "drop-oldest" })
+    expect(turnsOf("chat/h")?.turns[1]).toEqual({ role: "assistant", content: calm.text })
+    // The next turn is asked for as the program says now.
+    await run(world.system().ask(changed.ref("h"), "Say", { text: "to go" }))
+    const last = childrenOf("chat", "h").at(-1)!
+    expect(JSON.parse(last.body)).toMatchObject({ sampling: terms.sampling, overflow: "refuse" })
+    expect(JSON.parse(last.body).prompt[0]).toEqual({ role: "system", content: "be short" })
+  })
 })

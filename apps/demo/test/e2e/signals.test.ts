@@ -57,11 +57,18 @@ describe.skipIf(process.platform !== "linux")("the demo, in the middle of a play
     expect(firstAsked(out)).toEqual(asked)
     expect(asked).toHaveLength(6)
   })
+  it("3. leaves no process behind when the stage alone is killed: the cluster finishes what it runs, and ends", async () => {
+    const { family, program } = await playUntil(FIRST_ANSWER, "--db", "stage.db")
+    program.signal("SIGKILL")
+    expect(await program.ended).toMatchObject({ err: "", signal: "SIGKILL" })
+    await allGone(family)
+    expect(query(join(folder, "stage.db"), "select 1 from messages where status = 'dead'")).toEqual([])
+  })
   it(
-    "3. leaves no process behind when it is killed, and no message; another seed had played in another order",
+    "4. loses nothing when all of it is killed: the next run finishes it; another seed had played in another order",
     async () => {
       const { family, program } = await playUntil(FIRST_ANSWER, "--db", "kill.db", "--seed", "8")
-      program.signal("SIGKILL")
+      program.signal("SIGKILL", "group")
       const { err, out, signal } = await program.ended
       expect({ err, signal }).toEqual({ err: "", signal: "SIGKILL" })
       await allGone(family)
@@ -79,7 +86,7 @@ describe.skipIf(process.platform !== "linux")("the demo, in the middle of a play
     },
     PLAY_MS_MAX,
   )
-  it("4. ends quietly when its reader goes away", async () => {
+  it("5. ends quietly when its reader goes away", async () => {
     const child = spawn(process.execPath, [DEMO, "--once", "--db", "pipe.db"], {
       cwd: folder,
       stdio: ["ignore", "pipe", "pipe"],

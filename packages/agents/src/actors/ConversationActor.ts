@@ -5,7 +5,7 @@
 
 import { Actor, Task } from "@pontoon/runtime"
 import { Effect, Schema, Stream } from "effect"
-import { ChatMessage, type Sampling, TerminalPromptTooLong, Usage } from "../ModelTarget.ts"
+import { ChatMessage, Sampling, TerminalPromptTooLong, Usage } from "../ModelTarget.ts"
 import { Cut, FinishReason, type Generate, Resumed } from "./Generate.ts"
 
 /** The answer to one turn. */
@@ -37,6 +37,13 @@ export const Say = Task.stream("Say", {
   chunk: AnswerChunk,
   whole: Answer,
   error: TerminalPromptTooLong,
+})
+
+/** How a turn is asked for. */
+const Terms = Schema.Struct({
+  system: Schema.optionalKey(Schema.String),
+  sampling: Sampling,
+  overflow: Schema.Literals(["refuse", "drop-oldest"]),
 })
 
 export const History = Schema.Struct({ turns: Schema.Array(ChatMessage) })
@@ -119,7 +126,7 @@ export const make = (name: string, options: ConversationOptions) => {
   if (!Number.isSafeInteger(turnsMax) || turnsMax < 0) {
     throw new Error(`The conversation ${name} has turnsMax ${turnsMax}; it must be a whole number, 0 or more.`)
   }
-  const preamble: ReadonlyArray<ChatMessage> = system === undefined ? [] : [{ role: "system", content: system }]
+  const current: typeof Terms.Type = { sampling, overflow, ...(system === undefined ? {} : { system }) }
   return Actor.make(name, {
     protocol: [Say],
     state: History,
@@ -127,9 +134,19 @@ export const make = (name: string, options: ConversationOptions) => {
     handlers: {
       Say: ({ text }, actor) =>
         Effect.gen(function* () {
+          // Recorded, so that a turn that was begun is ended on its own terms: after a crash the program may have come back
+          // with other ones, and a handler that runs again has to ask the same again.
+          const terms = yield* actor.step("terms", Terms, Effect.succeed(current))
+          const preamble: ReadonlyArray<ChatMessage> =
+            terms.system === undefined ? [] : [{ role: "system", content: terms.system }]
           const asked = [...actor.state.turns, { role: "user", content: text } as const]
           const cacheKey = `${actor.self.type}/${actor.self.id}`
-          const payload = { prompt: [...preamble, ...asked], sampling, overflow, cacheKey }
+          const payload = {
+            prompt: [...preamble, ...asked],
+            sampling: terms.sampling,
+            overflow: terms.overflow,
+            cacheKey,
+          }
           const answer = yield* actor.stream(model, "Generate", payload).pipe(
             Stream.runFoldEffect(
               () => NOTHING,

@@ -14,15 +14,15 @@ export const openWorld = async <A extends Actor.AnyActor>(options: ActorSystemOp
   let handle = await Effect.runPromise(MemoryStore.make)
   let scope = Scope.makeUnsafe()
   let system: System
-  const boot = async () => {
+  const boot = async <B extends Actor.AnyActor>(program: ActorSystemOptions<B>) => {
     scope = Scope.makeUnsafe()
     const store = Layer.succeed(MessageStore, handle.store)
     // No actor of these tests needs a service.
-    const layer = ActorSystem.layer(options).pipe(Layer.provide(store)) as Layer.Layer<ActorSystem>
+    const layer = ActorSystem.layer(program).pipe(Layer.provide(store)) as Layer.Layer<ActorSystem>
     system = Context.get(await Effect.runPromise(Layer.buildWithScope(layer, scope)), ActorSystem)
   }
   const close = () => Effect.runPromise(Scope.close(scope, Exit.void))
-  await boot()
+  await boot(options)
   return {
     system: () => system,
     messages: () => [...handle.log.messages.values()],
@@ -32,13 +32,13 @@ export const openWorld = async <A extends Actor.AnyActor>(options: ActorSystemOp
     /** Closes it in order, and opens it again. */
     restart: async () => {
       await close()
-      await boot()
+      await boot(options)
     },
-    /** As kill -9 does: from now on the old system cannot write a byte. Its models go with it. */
-    crash: async () => {
+    /** As kill -9 does: from now on the old system cannot write a byte. Its models go with it. Comes back as `program`. */
+    crash: async <B extends Actor.AnyActor = A>(program?: ActorSystemOptions<B>) => {
       handle = await Effect.runPromise(handle.reopen)
       await close()
-      await boot()
+      await (program === undefined ? boot(options) : boot(program))
     },
     close,
   }
