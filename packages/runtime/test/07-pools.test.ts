@@ -168,7 +168,27 @@ describe("3 a message to a pool", () => {
       expect(decide(evidence, 0)?.chosen).toBe(last?.chosen)
     }),
   )
-  it.effect("3.2 that fails in a way that another might not goes to another at once, with a line in routes", () =>
+  it.effect(
+    "3.2 that comes at once with others is routed knowing of them; one that repeats another counts for nothing",
+    () =>
+      Effect.gen(function* () {
+        const gate = new Gate()
+        const Worker = makeWorker("worker", (n) => Effect.as(gate.pass, n))
+        const pool = makePool("workers", { targets: ["a", "b", "c"].map((id) => Worker.ref(id)) })
+        const world = yield* makeWorld({ actors: [Worker], pools: [pool] })
+        const burst = Array.from({ length: 9 }, (_, n) =>
+          world.system.tell(pool.ref, "Work", { n }, { idempotencyKey: `${n}` }),
+        )
+        yield* Effect.all(burst, { concurrency: "unbounded" })
+        yield* Effect.all(burst, { concurrency: "unbounded" })
+        const targets = rows(world).map(({ actorId }) => actorId)
+        for (const id of ["a", "b", "c"]) expect(targets.filter((each) => each === id)).toHaveLength(3)
+        yield* world.system.tell(pool.ref, "Work", { n: 9 })
+        const evidence: Evidence = JSON.parse(world.log.routes.at(-1)?.evidence ?? "")
+        expect(evidence.candidates.map(({ outstanding }) => outstanding)).toEqual([3, 3, 3])
+      }),
+  )
+  it.effect("3.3 that fails in a way that another might not goes to another at once, with a line in routes", () =>
     Effect.gen(function* () {
       const at: Array<string> = []
       const Worker = makeWorker("worker", (n, actor) =>
@@ -194,7 +214,7 @@ describe("3 a message to a pool", () => {
       )
     }),
   )
-  it.effect("3.3 that fails everywhere comes round again, after a backoff, until it is a dead letter", () =>
+  it.effect("3.4 that fails everywhere comes round again, after a backoff, until it is a dead letter", () =>
     Effect.gen(function* () {
       const at: Array<string> = []
       const Worker = makeWorker(
@@ -215,7 +235,7 @@ describe("3 a message to a pool", () => {
       expect(new Set(at.slice(0, 2))).toEqual(new Set(["a", "b"]))
     }),
   )
-  it.effect("3.4 is refused where every target has failed", () =>
+  it.effect("3.5 is refused where every target has failed", () =>
     Effect.gen(function* () {
       const Worker = makeWorker<number>("worker", (n) => Effect.succeed(n), {
         start: () => new TerminalTrouble({ message: "no model" }),
@@ -229,7 +249,7 @@ describe("3 a message to a pool", () => {
       })
     }),
   )
-  it.effect("3.5 leaves nothing outstanding when all is over, however each ended", () =>
+  it.effect("3.6 leaves nothing outstanding when all is over, however each ended", () =>
     Effect.gen(function* () {
       const gate = new Gate()
       const Worker = makeWorker(
@@ -267,7 +287,7 @@ describe("3 a message to a pool", () => {
       )
     }),
   )
-  it.effect("3.6 says why its sender sent it there", () =>
+  it.effect("3.7 says why its sender sent it there", () =>
     Effect.gen(function* () {
       const Worker = makeWorker("worker", (n) => Effect.succeed(n))
       const pool = makePool("workers", { targets: [Worker.ref("a")] })

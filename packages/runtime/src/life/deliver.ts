@@ -44,12 +44,15 @@ export const countAssigned = (system: System, envelope: Envelope, key: string): 
   if (pool !== undefined) pool.signals.set(key, assigned(pool.signals.get(key) ?? freshSignals(system.now())))
 }
 
-/** The message leaves its target's queue: for another's, or for good, without having been run. */
-export const countWithdrawn = (system: System, message: LiveMessage): void => {
-  const pool = poolOf(system, message.envelope)
-  const signals = pool?.signals.get(message.cell.key)
-  if (signals !== undefined) pool?.signals.set(message.cell.key, withdrawn(signals))
+const uncount = (system: System, envelope: Envelope, key: string): void => {
+  const pool = poolOf(system, envelope)
+  const signals = pool?.signals.get(key)
+  if (signals !== undefined) pool?.signals.set(key, withdrawn(signals))
 }
+
+/** The message leaves its target's queue: for another's, or for good, without having been run. */
+export const countWithdrawn = (system: System, message: LiveMessage): void =>
+  uncount(system, message.envelope, message.cell.key)
 
 const repeated = (envelope: Envelope, row: MessageRow) => {
   const same = row.task === envelope.task && row.body === envelope.body
@@ -120,6 +123,8 @@ export const deliver = Effect.fnUntraced(function* (
   const writes: Array<Write> = [{ _tag: "Append", message: envelope, claimed }]
   if (note !== undefined) writes.push(dispatchWrite(envelope, note))
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
+  // Before the commit: of messages that come at once, each is routed knowing of those before it.
+  countAssigned(system, envelope, cell.key)
   system.crashPoint("append.before")
   const exit = yield* Effect.exit(system.store.commit(writes))
   if (claimed) cell.reserved--
@@ -127,16 +132,21 @@ export const deliver = Effect.fnUntraced(function* (
     releasePlace(cell)
     cell.arriving--
   }
-  if (Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
+  if (Exit.isFailure(exit)) {
+    uncount(system, envelope, cell.key)
+    return yield* Effect.failCause(exit.cause)
+  }
   system.crashPoint("append.after")
   const earlier = exit.value.duplicates[0]
-  if (earlier !== undefined) return yield* repeated(envelope, earlier)
+  if (earlier !== undefined) {
+    uncount(system, envelope, cell.key)
+    return yield* repeated(envelope, earlier)
+  }
   const phase = claimed ? "running" : "waiting"
   const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
   message.claimedAtMs = envelope.createdAtMs
   if (claimed) cell.running.add(message)
   system.live.set(message.id, message)
-  countAssigned(system, envelope, cell.key)
   setGoing(message)
   const delivered: Delivered = { _tag: "Accepted", message }
   return delivered
