@@ -1,5 +1,5 @@
 /** Bad input, one by one, as an application and an operator meet it: one clear sentence each, and nothing is lost. */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import {
   chmodSync,
   chownSync,
@@ -213,10 +213,10 @@ describe("databases that cannot be used", () => {
   })
 
   it("8. on a disk that fills up: the sender is told, and everything that was accepted is done when there is room", async (context) => {
-    if (process.getuid?.() !== 0 || process.platform !== "linux") context.skip("only root can mount a small disk")
     const disk = at("disk")
     mkdirSync(disk)
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk])
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk])
+    if (mounted.status !== 0) context.skip("a small disk cannot be mounted here; that takes root on Linux")
     try {
       const [file, room] = [join(disk, "log.db"), join(disk, "room")]
       writeFileSync(room, "x".repeat(700_000))
