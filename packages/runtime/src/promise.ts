@@ -10,7 +10,7 @@
  * Every promise rejects with the tagged error itself: `error._tag` says what happened, `Retryable*` and `Terminal*` who
  * may try again.
  */
-import { Cause, Context, Effect, Exit, Layer, Scope, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Logger, Scope, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import { ActorSystem, type ActorSystemOptions } from "./ActorSystem.ts"
 import type { AnyActor, Services } from "./actor/Actor.ts"
@@ -92,6 +92,9 @@ const abortable = <A, E, R>(
         }),
       )
 
+/** Standard output is the application's own. */
+const warnings = Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
+
 const closed = () =>
   new RetryableClosing({ message: "The system is closed and takes no messages; open it again, and send it then." })
 
@@ -102,9 +105,8 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
   // Not a ManagedRuntime: disposing one interrupts what it runs before it closes the layer, and an interrupted ask takes
   // its message back. Here the asks of others are answered while the system drains.
   const scope = Scope.makeUnsafe()
-  const opened = await Effect.runPromiseExit(
-    Layer.buildWithScope(ActorSystem.layer(options).pipe(Layer.provide(needs)), scope),
-  )
+  const layer = ActorSystem.layer(options).pipe(Layer.provide(needs), Layer.provide(warnings))
+  const opened = await Effect.runPromiseExit(Layer.buildWithScope(layer, scope))
   if (Exit.isFailure(opened)) {
     await Effect.runPromise(Scope.close(scope, opened))
     throw Cause.squash(opened.cause)

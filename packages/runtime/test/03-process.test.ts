@@ -356,7 +356,7 @@ describe("3 a handler that asks", () => {
       const gate = new Gate()
       const Parent = makeWorker("parent", (_, actor) =>
         Effect.gen(function* () {
-          yield* actor.ask(Counter.ref("a"), "Add", { by: actor.message.attempt })
+          yield* actor.ask(Counter.ref(actor.message.attempt === 1 ? "a" : "b"), "Add", { by: 1 })
           if (actor.message.attempt === 1) yield* gate.pass
           return 1
         }).pipe(
@@ -369,7 +369,7 @@ describe("3 a handler that asks", () => {
       yield* world.crash
       const reply = yield* world.system.outcome(id)
       expect(reply.error?.message).toBe(
-        `TerminalReplayMismatch: The handler of ${id} now sends Add where it sent Add before; a handler must do the same again when it is run again.`,
+        `TerminalReplayMismatch: The handler of ${id} now sends Add to counter/b where it sent Add to counter/a before; a handler must do the same again when it is run again.`,
       )
     }),
   )

@@ -294,7 +294,7 @@ describe("3 stopping", () => {
       expect(yield* Fiber.join(waiting)).toMatchObject({ failure: { _tag: "TerminalDeadLetter" } })
       expect(yield* Effect.flip(world.system.ask(ref, "Work", { n: 3 }))).toMatchObject({
         _tag: "TerminalActorFailed",
-        message: "worker/a is draining and takes no messages; see lifecycle_events for why.",
+        message: "worker/a is draining and takes no messages (maintenance).",
       })
       expect(released).toEqual([])
       yield* gate.open

@@ -16,6 +16,7 @@ const candidate = fc.record({
   slots: fc.integer({ min: 1, max: 8 }),
   outstanding: fc.nat(50),
   serviceMs: fc.option(fc.nat(5_000), { nil: undefined }),
+  quietMs: fc.nat(120_000),
   success: fc.double({ min: 0, max: 1, noNaN: true }),
   oldestRunningMs: fc.nat(60_000),
   ejectedUntilMs: fc.nat(2_000),
@@ -66,6 +67,7 @@ describe("1 decide", () => {
       slots: 1,
       outstanding: 0,
       serviceMs: 100,
+      quietMs: 0,
       success: 1,
       oldestRunningMs: 0,
       ejectedUntilMs: 0,
@@ -88,6 +90,9 @@ describe("1 decide", () => {
     expect(choose({ tier: 1 }, { outstanding: 5 })?.chosen).toBe("b")
     expect(choose({ tier: 1 }, { outstanding: 20 })?.chosen).toBe("a")
     expect(choose({ serviceMs: 101 }, {})?.chosen).toBe("b")
+    // Slow once, and quiet since: taken to be like the other again.
+    expect(choose({ serviceMs: 900 }, { serviceMs: 110 })?.chosen).toBe("b")
+    expect(choose({ serviceMs: 900, quietMs: 200_000 }, { serviceMs: 110, outstanding: 1 })?.chosen).toBe("a")
     expect(choose({ success: 0.5 }, { outstanding: 1 })?.chosen).toBe("b")
     expect(choose({ oldestRunningMs: 5_000 }, { outstanding: 3 })?.chosen).toBe("b")
     expect(choose({ lifecycle: "failed" }, { ejectedUntilMs: 11 })).toMatchObject({
@@ -245,7 +250,7 @@ describe("3 a message to a pool", () => {
       yield* turns
       expect(yield* Effect.flip(world.system.ask(pool.ref, "Work", { n: 1 }))).toMatchObject({
         _tag: "TerminalActorFailed",
-        message: "Every target of the pool workers has failed; see lifecycle_events for why.",
+        message: "Every target of the pool workers has failed (worker/a: no model; worker/b: no model).",
       })
     }),
   )

@@ -176,7 +176,8 @@ const start = (
       yield* Scope.close(attempt, Exit.void)
       last = result.failure
       if (last._tag === "TerminalModelFailure" && last.reason !== "device") return yield* last
-      tried.push({ provider, reason: last.message })
+      // The sentence that quotes it names the model itself.
+      tried.push({ provider, reason: last.message.replace(`Model "${settings.name}": `, "") })
     }
     if (last?._tag === "RetryableModelCrash") return yield* last
     const reasons = tried.map((attempt) => attempt.reason).join(" ")

@@ -25,6 +25,8 @@ export class Cell<M extends Queued> {
   /** Those of `expected` whose append is being written. They come before whatever is sent now, and so it must queue too. */
   arriving = 0
   lifecycle: Lifecycle
+  /** Why its lifecycle is what it is, as last written. */
+  reason = "never started"
   /** How often it was restarted in its whole life. */
   restarts = 0
   /** Whether the actor's row has been read. */

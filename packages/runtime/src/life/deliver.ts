@@ -54,20 +54,26 @@ const uncount = (system: System, envelope: Envelope, key: string): void => {
 export const countWithdrawn = (system: System, message: LiveMessage): void =>
   uncount(system, message.envelope, message.cell.key)
 
+/** What a handler sent, as far as it has to send it again: a reroute within a pool, or another payload, is not another act. */
+const actOf = ({ actorId, actorType, pool, task }: Envelope): string =>
+  `${task} to ${pool === null ? `${actorType}/${actorId}` : `pool ${pool}`}`
+
 const repeated = (envelope: Envelope, row: MessageRow) => {
-  const same = row.task === envelope.task && row.body === envelope.body
-  if (row.id === envelope.id && !same) {
-    const message = `The handler of ${envelope.causationId} now sends ${envelope.task} where it sent ${row.task} before; a handler must do the same again when it is run again.`
+  const delivered: Delivered = { _tag: "Repeated", row }
+  if (row.id === envelope.id) {
+    const [now, before] = [actOf(envelope), actOf(row)]
+    // The payload may differ: it may depend on what a newer program is configured to do, and the answer is recorded.
+    if (now === before) return Effect.succeed(delivered)
+    const message = `The handler of ${envelope.causationId} now sends ${now} where it sent ${before} before; a handler must do the same again when it is run again.`
     return Effect.fail(
       new TerminalReplayMismatch({ messageId: envelope.id, ordinal: Number(envelope.id.split(".").at(-1)), message }),
     )
   }
-  if (!same) {
+  if (row.task !== envelope.task || row.body !== envelope.body) {
     const key = envelope.idempotencyKey ?? ""
     const message = `The idempotency key ${key} was used for another ${row.task} (message ${row.id}); use a new key for a new message.`
     return Effect.fail(new TerminalIdempotencyConflict({ messageId: row.id, idempotencyKey: key, message }))
   }
-  const delivered: Delivered = { _tag: "Repeated", row }
   return Effect.succeed(delivered)
 }
 

@@ -9,7 +9,7 @@ import type { AnyTask } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalUnknownActor } from "../message/DeliveryFailure.ts"
 import type { RouteDecision } from "../ports/Write.ts"
 import { decide, type Evidence } from "../supervision/adaptive/decide.ts"
-import { believedSuccess, freshSignals, oldestRunningMs } from "../supervision/adaptive/signals.ts"
+import { believedSuccess, freshSignals, oldestRunningMs, quietMs } from "../supervision/adaptive/signals.ts"
 import type { LiveCell } from "./LiveMessage.ts"
 import type { LivePool, System } from "./System.ts"
 
@@ -32,6 +32,7 @@ export const gatherEvidence = (system: System, live: LivePool, tried: ReadonlySe
       slots: cell.actor.concurrency,
       outstanding: signals.outstanding,
       serviceMs: signals.serviceMs,
+      quietMs: quietMs(signals, nowMs),
       success: believedSuccess(signals, nowMs),
       oldestRunningMs: oldestRunningMs(signals, nowMs),
       ejectedUntilMs: signals.ejectedUntilMs,
@@ -74,14 +75,15 @@ export const route = Effect.fnUntraced(function* (system: System, ref: Ref<AnyTa
     if (pool === undefined) return yield* unknown(`pool ${ref.type}`, system.pools.keys())
     const chosen = routeWithin(system, pool, new Set())
     if (chosen !== undefined) return chosen
-    const message = `Every target of the pool ${ref.type} has failed; see lifecycle_events for why.`
+    const reasons = pool.cells.map(({ cell }) => `${cell.key}: ${cell.reason}`).join("; ")
+    const message = `Every target of the pool ${ref.type} has failed (${reasons}).`
     return yield* new TerminalActorFailed({ actor: `pool ${ref.type}`, message })
   }
   const actor = system.actors.get(ref.type)
   if (actor === undefined) return yield* unknown(`actor ${ref.type}`, system.actors.keys())
   const cell = system.registry.cell({ type: ref.type, id: ref.id }, actor)
   if (isGone(cell.lifecycle.state)) {
-    const message = `${cell.key} is ${cell.lifecycle.state} and takes no messages; see lifecycle_events for why.`
+    const message = `${cell.key} is ${cell.lifecycle.state} and takes no messages (${cell.reason}).`
     return yield* new TerminalActorFailed({ actor: cell.key, message })
   }
   const route: Route = { cell, pool: null, decision: undefined }

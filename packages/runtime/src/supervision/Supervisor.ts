@@ -58,6 +58,7 @@ export class Supervisor implements Supervision {
     cell.lifecycle = next
     const atMs = this.#system.now()
     const why = reason.slice(0, REASON_LENGTH_MAX)
+    cell.reason = why
     this.#log.write([
       putActor(cell, undefined, atMs),
       { _tag: "LifecycleEvent", address: cell.address, from, to: next.state, event: event.type, reason: why, atMs },

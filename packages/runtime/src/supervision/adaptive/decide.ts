@@ -22,6 +22,8 @@ export interface Candidate {
   readonly slots: number
   readonly outstanding: number
   readonly serviceMs: number | undefined
+  /** How long ago it last answered, in milliseconds; 0 while it runs a message. */
+  readonly quietMs: number
   readonly success: number
   readonly oldestRunningMs: number
   readonly ejectedUntilMs: number
@@ -47,6 +49,8 @@ export interface Decision {
 const FAIL_COST_MS = 250
 /** Believed of a target that has never answered, where no other target has either. */
 const SERVICE_UNKNOWN_MS = 100
+/** In about this time a quiet target is taken to be as fast as its like again, and so is tried again. */
+const DRIFT_MS = 20_000
 /** p is never believed lower, so that costs stay finite and a failing target can still be ranked. */
 const SUCCESS_MIN = 0.05
 
@@ -55,14 +59,24 @@ const usable = (candidate: Candidate): boolean => candidate.lifecycle === "ready
 const coming = (candidate: Candidate): boolean =>
   candidate.lifecycle === "starting" || candidate.lifecycle === "restarting"
 
-/** What a target without measurements of its own is taken to need: the average of the others. */
-const populationMs = (candidates: ReadonlyArray<Candidate>): number => {
-  const known = candidates.flatMap((candidate) => (candidate.serviceMs === undefined ? [] : [candidate.serviceMs]))
-  return known.length === 0 ? SERVICE_UNKNOWN_MS : known.reduce((sum, each) => sum + each, 0) / known.length
+/** What others of its tier need on average; undefined where none of them has been measured. */
+const likeMs = (candidate: Candidate, candidates: ReadonlyArray<Candidate>): number | undefined => {
+  const known = candidates.flatMap(({ serviceMs, target, tier }) =>
+    serviceMs === undefined || target === candidate.target || tier !== candidate.tier ? [] : [serviceMs],
+  )
+  return known.length === 0 ? undefined : known.reduce((sum, each) => sum + each, 0) / known.length
 }
 
-const costOf = (candidate: Candidate, evidence: Evidence, priorMs: number): number => {
-  const service = Math.max(candidate.serviceMs ?? priorMs, candidate.oldestRunningMs)
+/** What it is believed to need: its own measure, which counts less the longer ago it was taken. */
+const believedMs = (candidate: Candidate, candidates: ReadonlyArray<Candidate>): number => {
+  const own = candidate.serviceMs
+  const like = likeMs(candidate, candidates)
+  if (own === undefined || like === undefined) return own ?? like ?? SERVICE_UNKNOWN_MS
+  return like + (own - like) * Math.exp(-candidate.quietMs / DRIFT_MS)
+}
+
+const costOf = (candidate: Candidate, evidence: Evidence): number => {
+  const service = Math.max(believedMs(candidate, evidence.candidates), candidate.oldestRunningMs)
   const wait = (Math.max(0, candidate.outstanding + 1 - candidate.slots) / candidate.slots) * service
   const p = Math.max(SUCCESS_MIN, candidate.success)
   return (wait + service) / p + ((1 - p) / p) * FAIL_COST_MS + candidate.tier * evidence.tierPenaltyMs
@@ -107,8 +121,7 @@ const passedOver = (evidence: Evidence, chosen: string): string => {
 export const decide = (evidence: Evidence, random: number): Decision | undefined => {
   const choice = narrow(evidence)
   if (choice === undefined) return undefined
-  const priorMs = populationMs(evidence.candidates)
-  const scored = choice.from.map((candidate) => ({ candidate, costMs: costOf(candidate, evidence, priorMs) }))
+  const scored = choice.from.map((candidate) => ({ candidate, costMs: costOf(candidate, evidence) }))
   const best = Math.min(...scored.map(({ costMs }) => costMs))
   const equals = scored.filter(({ costMs }) => costMs === best)
   const { candidate, costMs } = equals[Math.floor(random * equals.length)]!

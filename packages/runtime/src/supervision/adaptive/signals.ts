@@ -106,6 +106,10 @@ export const released = (signals: Signals, messageId: string): Signals => ended(
 export const believedSuccess = (signals: Signals, nowMs: number): number =>
   signals.success + weight(nowMs - signals.updatedAtMs, FORGIVE_MS) * (1 - signals.success)
 
+/** How long ago the target last said something about itself; 0 while it runs a message. */
+export const quietMs = (signals: Signals, nowMs: number): number =>
+  signals.runningSinceMs.size > 0 ? 0 : Math.max(0, nowMs - signals.updatedAtMs)
+
 /** The age of the oldest message that runs there; slowness shows in it before anything completes. */
 export const oldestRunningMs = (signals: Signals, nowMs: number): number => {
   let oldest = 0
