@@ -34,8 +34,8 @@ type State = typeof State.Type
 
 /** Below it a follow-up ("yes", "a large one") stays at the desk that it follows. */
 const CONFIDENCE_TO_MOVE = 0.75
-/** "yes", "thats right", "no thank you": of themselves they belong nowhere, so they belong to the order in hand. */
-const FOLLOW_UP_WORDS_MAX = 3
+/** "yes", "yep thats the one", "looks good send it off": of themselves they belong nowhere, so to the order in hand. */
+const FOLLOW_UP_WORDS_MAX = 5
 
 type Found = { readonly label: string; readonly confidence: number }
 
