@@ -1,4 +1,5 @@
-import { mkdtempSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
@@ -6,7 +7,8 @@ import { Console, Effect, Stream } from "effect"
 import { describe, expect, it } from "vitest"
 import { dataFileOf, evaluationTasks } from "../src/eval/EvaluationTask.ts"
 import { makeEvalCommand } from "../src/eval/evalCommand.ts"
-import type { ClassifyRows, EvaluationRow } from "../src/eval/evaluate.ts"
+import { type ClassifyRows, type EvaluationRow, evaluate } from "../src/eval/evaluate.ts"
+import { makeFrontDeskTest } from "../src/eval/makeFrontDeskTest.ts"
 import { runCommand } from "../src/terminal/runCommand.ts"
 import { hasSharedData, NO_DATA } from "./sharedData.ts"
 
@@ -44,9 +46,10 @@ describe("npm run eval, misused", () => {
     expect((await runEval(allBullish)).status).toBe(2)
   })
   it("2. says how to get a file where there is no default", async () => {
-    const { errors, status } = await runEval(allBullish, "front-desk")
-    expect(errors).toMatch(/^Give a labelled file with --data FILE; .*make_front_desk_test\.py/)
-    expect(status).toBe(1)
+    const task = { ...evaluationTasks["front-desk"], findData: () => makeFrontDeskTest("/no/such/folder") }
+    const evaluation = evaluate({ task, data: undefined, db: undefined }, allBullish, () => {})
+    const error = await Effect.runPromise(Effect.flip(evaluation).pipe(Effect.provide(NodeServices.layer)))
+    expect(error.message).toMatch(/^Give a labelled file with --data FILE; one is made from the data sets/)
   })
   it("3. says in one sentence what is wrong with a file", async () => {
     const { errors, status } = await runEval(allBullish, "banking-intent", "--data", sentiments)
@@ -114,5 +117,14 @@ describe("npm run eval", () => {
     expect(dataFileOf(evaluationTasks["banking-intent"], undefined)).toMatch(/banking77_test\.csv$/)
     expect(dataFileOf(evaluationTasks["finance-sentiment"], undefined)).toMatch(/sent_valid\.csv$/)
     expect(dataFileOf(evaluationTasks["finance-sentiment"], "mine.csv")).toBe("mine.csv")
+  })
+  it("11. makes front-desk's set of the data sets, the same in every run", (context) => {
+    if (!hasSharedData) context.skip(NO_DATA)
+    if (spawnSync("python3", ["--version"]).status !== 0) context.skip("there is no python3 on this machine")
+    const [first = "", second = ""] = [1, 2].map(() => dataFileOf(evaluationTasks["front-desk"], undefined))
+    const text = readFileSync(first, "utf8")
+    expect(text).toMatch(/^text,label\n/)
+    expect(text.split("\n").length).toBeGreaterThan(8_000)
+    expect(readFileSync(second, "utf8")).toBe(text)
   })
 })

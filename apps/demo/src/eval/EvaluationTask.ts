@@ -3,6 +3,7 @@ import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { isBankingIntent } from "../banking/helpTexts.ts"
 import { sentimentOf } from "../finance/describeSentiment.ts"
+import { makeFrontDeskTest } from "./makeFrontDeskTest.ts"
 import type { CsvColumns } from "./readCsv.ts"
 
 export const EVALUATION_TASKS = ["banking-intent", "finance-sentiment", "front-desk"] as const
@@ -15,8 +16,8 @@ export interface EvaluationTask {
   readonly labelOf: (label: string) => string | undefined
   /** What the file's labels may be, for what errors say. */
   readonly labels: string
-  /** Where the data set lies beside the repository; it is not part of it. */
-  readonly defaultData: string | undefined
+  /** Finds the data set beside the repository, of which it is no part, or makes it from what lies there. */
+  readonly findData: () => string | undefined
   /** What to do without `--data`, where there is no default. */
   readonly withoutData: string
 }
@@ -25,7 +26,10 @@ const sharedFolder = fileURLToPath(new URL("../../../../../shared/data", import.
 
 const DESKS = ["coffee", "banking", "finance", "other"]
 
-const sharedFile = (path: string) => `${sharedFolder}/${path}`
+const sharedFile = (path: string) => () => {
+  const file = `${sharedFolder}/${path}`
+  return existsSync(file) ? file : undefined
+}
 
 const missingData = (what: string) =>
   `Give a labelled file with --data FILE; ${what} is looked for in ../shared/data and is not there.`
@@ -36,7 +40,7 @@ export const evaluationTasks: Readonly<Record<EvaluationTaskName, EvaluationTask
     columns: { text: "text", label: "category" },
     labelOf: (label) => (isBankingIntent(label) ? label : undefined),
     labels: "one of BANKING77's 77 categories",
-    defaultData: sharedFile("intent/banking77_test.csv"),
+    findData: sharedFile("intent/banking77_test.csv"),
     withoutData: missingData("intent/banking77_test.csv"),
   },
   "finance-sentiment": {
@@ -44,7 +48,7 @@ export const evaluationTasks: Readonly<Record<EvaluationTaskName, EvaluationTask
     columns: { text: "text", label: "label" },
     labelOf: sentimentOf,
     labels: "0 or bearish, 1 or bullish, 2 or neutral",
-    defaultData: sharedFile("finance/sent_valid.csv"),
+    findData: sharedFile("finance/sent_valid.csv"),
     withoutData: missingData("finance/sent_valid.csv"),
   },
   "front-desk": {
@@ -52,13 +56,12 @@ export const evaluationTasks: Readonly<Record<EvaluationTaskName, EvaluationTask
     columns: { text: "text", label: "label" },
     labelOf: (label) => (DESKS.includes(label) ? label : undefined),
     labels: DESKS.join(", "),
-    // Its test rows are put together from four data sets, by the script beside its training.
-    defaultData: undefined,
+    findData: () => makeFrontDeskTest(sharedFolder),
     withoutData:
-      "Give a labelled file with --data FILE; `python3 apps/demo/train/make_front_desk_test.py > front-desk-test.csv` makes one from the data sets.",
+      "Give a labelled file with --data FILE; one is made from the data sets in ../shared/data with python3, and one of them is not there.",
   },
 }
 
-/** The file to evaluate on: the one given, or the task's own where it is there; else `undefined`. */
+/** The file to evaluate on: the one given, or the task's own where there is one; else `undefined`. */
 export const dataFileOf = (task: EvaluationTask, given: string | undefined): string | undefined =>
-  given ?? (task.defaultData !== undefined && existsSync(task.defaultData) ? task.defaultData : undefined)
+  given ?? task.findData()
