@@ -23,6 +23,7 @@ import { feedback, type Score } from "./life/feedback.ts"
 import type { LiveMessage } from "./life/LiveMessage.ts"
 import { Life } from "./life/life.ts"
 import { recover } from "./life/recover.ts"
+import { redrive } from "./life/redrive.ts"
 import { type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
 import { type Address, formatAddress } from "./message/Address.ts"
 import { type OutcomeFailure, type SendFailure, TerminalInvalidMessage } from "./message/DeliveryFailure.ts"
@@ -30,6 +31,7 @@ import { makeMessageIds } from "./message/MessageId.ts"
 import type { Reply } from "./message/Reply.ts"
 import { CrashPoints } from "./ports/CrashPoints.ts"
 import { MessageStore } from "./ports/MessageStore.ts"
+import { type Operations, OperatorPort, type RedriveFailure } from "./ports/OperatorPort.ts"
 import type { CommitFailure, ReadFailure } from "./ports/StoreFailure.ts"
 import type { AnyPool } from "./supervision/Pool.ts"
 import { Supervisor } from "./supervision/Supervisor.ts"
@@ -61,6 +63,11 @@ export class ActorSystem extends Context.Service<
     readonly outcome: (messageId: string) => Effect.Effect<Reply, OutcomeFailure | ReadFailure | TerminalInvalidMessage>
     /** Takes a message back; false where it has ended already, or never was. */
     readonly cancel: (messageId: string) => Effect.Effect<boolean>
+    /**
+     * Has a dead letter run again, at its id and with a fresh budget of attempts; with `body` (encoded), on that in place
+     * of its own. Succeeds when it is on disk and waits; `outcome` tells how it ends.
+     */
+    readonly redrive: (messageId: string, body?: string) => Effect.Effect<void, RedriveFailure>
     /** Scores a reply. */
     readonly feedback: (
       messageId: string,
@@ -212,8 +219,19 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
     tell: (ref, task, payload, sendOptions) =>
       Effect.map(life.accept({ ref, task, payload, options: sendOptions ?? {} }), ({ id }) => id),
   }
+  const operations: Operations = {
+    redrive: (messageId, body) => redrive(system, (message) => life.enqueue(message), messageId, body),
+    cancel: (messageId) => Effect.sync(() => life.cancel(messageId)),
+    stop: (address, reason) =>
+      Effect.sync(() => {
+        const cell = cellAt(address)
+        return cell !== undefined && supervisor.stop(cell, reason)
+      }),
+  }
+  yield* (yield* OperatorPort).attach(operations)
   return ActorSystem.of({
     ...sending,
+    ...operations,
     ref: bindRef(sending),
     outcome: (messageId) =>
       Effect.gen(function* () {
@@ -231,14 +249,8 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
         const end = yield* ending(system, messageId)
         return end._tag === "Replied" ? end.reply : yield* end.failure
       }),
-    cancel: (messageId) => Effect.sync(() => life.cancel(messageId)),
     feedback: (messageId, score) => feedback(system, messageId, score),
     lifecycle: (address) => Effect.sync(() => cellAt(address)?.lifecycle.state),
-    stop: (address, reason) =>
-      Effect.sync(() => {
-        const cell = cellAt(address)
-        return cell !== undefined && supervisor.stop(cell, reason)
-      }),
     unfinished: Effect.sync(() => system.live.size),
     failure: Deferred.await(broken),
   })

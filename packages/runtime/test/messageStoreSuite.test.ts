@@ -97,6 +97,12 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     ["2.2"],
   ],
   [
+    "redrives with the old body",
+    changing((writes) => writes.map((write) => (write._tag === "Redrive" ? { ...write, body: undefined } : write))),
+    ["2.9"],
+  ],
+  ["redrives nothing", changing((writes) => writes.filter(({ _tag }) => _tag !== "Redrive")), ["2.7", "2.8", "2.9"]],
+  [
     "lets a stale step through",
     spoilt(({ store }) => ({
       ...store,

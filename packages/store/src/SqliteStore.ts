@@ -18,6 +18,7 @@ import { Effect, Layer, type Scope } from "effect"
 import { makeCheckpointer, noCheckpointer } from "./Checkpointer.ts"
 import { makeLoopWriter } from "./LoopWriter.ts"
 import { type OpenDatabase, openDatabase } from "./openDatabase.ts"
+import { OperatorSocket } from "./operator/OperatorSocket.ts"
 import { SqliteLogReader } from "./SqliteLogReader.ts"
 import { readStoreOptions, type StoreOptions } from "./StoreOptions.ts"
 import { closedFailure, toOpenFailure, toStoreTrouble } from "./sqliteFailure.ts"
@@ -103,8 +104,13 @@ const make = Effect.fnUntraced(function* (
   })
 })
 
-/** `MessageStore` on `file`, owned for the layer's life, and a `LogReader` of the same file. */
+/**
+ * `MessageStore` on `file`, owned for the layer's life, and a `LogReader` of the same file. A system that is opened over
+ * it can be reached by `pontoon redrive`, `cancel` and `stop`.
+ */
 const layer = (file: string, options: StoreOptions = {}): Layer.Layer<MessageStore | LogReader, TerminalStoreFailure> =>
-  Layer.provideMerge(SqliteLogReader.layer(file), Layer.effect(MessageStore, make(file, options)))
+  Layer.mergeAll(SqliteLogReader.layer(file), OperatorSocket.layer).pipe(
+    Layer.provideMerge(Layer.effect(MessageStore, make(file, options))),
+  )
 
 export const SqliteStore = { make, layer }

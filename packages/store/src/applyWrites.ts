@@ -119,6 +119,11 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
     }
     case "Settle":
       return settle(statements, write)
+    case "Redrive": {
+      const { deliverAtMs, target, body, messageId, attempt } = write
+      const { changes } = statements.redrive.run(deliverAtMs, target.type, target.id, body ?? null, messageId, attempt)
+      return changes === 1
+    }
     case "PutActor":
       putActor(statements, write)
       return true

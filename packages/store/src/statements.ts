@@ -40,6 +40,7 @@ export interface Statements {
   readonly retry: Change
   readonly reroute: Change
   readonly settle: Change
+  readonly redrive: Change
   readonly recordAttempt: Change
   readonly isRunning: Statement<[string, number], { readonly 1: number }>
   readonly unfinished: Statement<[number, number], MessageRow>
@@ -71,6 +72,7 @@ export const prepareStatements = (database: Database): Statements => ({
   retry: database.prepare(messages.RETRY),
   reroute: database.prepare(messages.REROUTE),
   settle: database.prepare(messages.SETTLE),
+  redrive: database.prepare(messages.REDRIVE),
   recordAttempt: database.prepare(messages.RECORD_ATTEMPT),
   isRunning: database.prepare(messages.IS_RUNNING),
   unfinished: database.prepare(messages.UNFINISHED),

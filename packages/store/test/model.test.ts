@@ -14,6 +14,7 @@ import {
   MemoryStore,
   putActor,
   recordStep,
+  redrive,
   reroute,
   retry,
   routeDecision,
@@ -51,6 +52,9 @@ const write: fc.Arbitrary<Write> = fc.oneof(
       .tuple(id, attempt, fc.constantFrom("done", "failed", "dead", "expired", "cancelled"))
       .map(([each, n, status]) => settle(each, n, status)),
   },
+  fc
+    .tuple(id, attempt, target, fc.constantFrom('"edited"', undefined))
+    .map(([each, n, to, body]) => redrive(each, n, to, body)),
   fc.tuple(id, fc.nat(3), attempt).map(([each, ordinal, n]) => recordStep(each, ordinal, n, `"by ${n}"`)),
   fc.tuple(id, fc.nat(3), attempt).map(([each, ordinal, n]) => appendChunk(each, ordinal, n, `"by ${n}"`)),
   fc.tuple(target, fc.constantFrom("1", "2", null, undefined)).map(([to, state]) => putActor(to, state)),

@@ -36,6 +36,8 @@ export class LiveMessage {
   envelope: Envelope
   cell: LiveCell
   attempt: number
+  /** Attempts before its last redrive, which do not count against the budget. */
+  readonly attemptsBefore: number
   phase: Phase
   /** The order of acceptance in this process; a recovered message keeps its place before every new one. */
   readonly order: number
@@ -51,10 +53,11 @@ export class LiveMessage {
   cancelDeadline: (() => void) | undefined = undefined
   cancelDue: (() => void) | undefined = undefined
 
-  constructor(envelope: Envelope, cell: LiveCell, attempt: number, phase: Phase, order: number) {
+  constructor(envelope: Envelope, cell: LiveCell, attempt: number, phase: Phase, order: number, attemptsBefore = 0) {
     this.envelope = envelope
     this.cell = cell
     this.attempt = attempt
+    this.attemptsBefore = attemptsBefore
     this.phase = phase
     this.order = order
     this.dueAtMs = envelope.deliverAtMs
@@ -62,6 +65,11 @@ export class LiveMessage {
 
   get id(): string {
     return this.envelope.id
+  }
+
+  /** Attempts that count against the budget. */
+  get tries(): number {
+    return this.attempt - this.attemptsBefore
   }
 
   /** Whether its deadline has passed. */

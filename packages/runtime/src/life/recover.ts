@@ -29,7 +29,7 @@ export interface Recovered {
 
 const again = (row: MessageRow, attemptsMax: number, nowMs: number): Write => {
   const common = { messageId: row.id, attempt: row.attempt, error: JSON.stringify(DIED), atMs: nowMs }
-  return row.attempt >= attemptsMax
+  return row.attempt - row.attemptsBefore >= attemptsMax
     ? { _tag: "Settle", ...common, status: "dead", reply: null }
     : { _tag: "Retry", ...common, deliverAtMs: nowMs, target: { type: row.actorType, id: row.actorId } }
 }
@@ -55,7 +55,7 @@ export const recover = Effect.fnUntraced(function* (system: System) {
       if (write !== undefined) writes.push(write)
       if (isOver(write)) continue
       const cell = system.registry.cell({ type: row.actorType, id: row.actorId }, actor)
-      const message = new LiveMessage(row, cell, row.attempt, "waiting", system.nextOrder++)
+      const message = new LiveMessage(row, cell, row.attempt, "waiting", system.nextOrder++, row.attemptsBefore)
       if (write !== undefined) message.dueAtMs = nowMs
       countAssigned(system, row, cell.key)
       system.live.set(message.id, message)

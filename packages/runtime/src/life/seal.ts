@@ -97,13 +97,13 @@ const sealDone = (
 const nextTry = (system: System, message: LiveMessage, record: FailureRecord): Seal | undefined => {
   const nowMs = system.now()
   const { retry } = message.cell.actor
-  if (message.attempt >= retry.attemptsMax) return undefined
+  if (message.tries >= retry.attemptsMax) return undefined
   const pool = poolOf(system, message.envelope)
   const to = pool === undefined ? undefined : routeWithin(system, pool, message.triedTargets)
   if (pool !== undefined && to === undefined) return undefined
   const cell = to?.cell ?? message.cell
   const moved = cell !== message.cell
-  const dueAtMs = moved ? nowMs : nowMs + backoffMs(retry.backoff, message.attempt, system.random())
+  const dueAtMs = moved ? nowMs : nowMs + backoffMs(retry.backoff, message.tries, system.random())
   const writes: Array<Write> = [
     {
       _tag: "Retry",

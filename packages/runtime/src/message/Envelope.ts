@@ -12,10 +12,11 @@
  *        └──── retry ───────┤──▶ dead        (attempts used up, or its actor failed for good)
  *     pending | running ────┴──▶ expired     (its deadline passed)
  *                           └──▶ cancelled   (its sender, or an operator, took it back)
+ *     dead ──redrive──▶ pending                (an operator has it run again)
  */
 export type MessageStatus = "pending" | "running" | "done" | "failed" | "dead" | "expired" | "cancelled"
 
-/** How a message can end. Exactly one of them is written, once. */
+/** How a message can end. Exactly one of them is written, once; only a dead letter can be brought back from it. */
 export type FinalStatus = Exclude<MessageStatus, "pending" | "running">
 
 export const isFinal = (status: MessageStatus): status is FinalStatus => status !== "pending" && status !== "running"
@@ -59,6 +60,8 @@ export interface MessageRow extends Envelope {
   readonly status: MessageStatus
   /** How often it was claimed. It is the fence: what an older attempt still does is refused. */
   readonly attempt: number
+  /** Attempts before its last redrive; they do not count against the budget of attempts. 0 for one never redriven. */
+  readonly attemptsBefore: number
   readonly startedAtMs: number | null
   readonly finishedAtMs: number | null
   readonly reply: string | null

@@ -68,6 +68,21 @@ export interface Settle {
   readonly atMs: number
 }
 
+/**
+ * dead → pending: a dead letter is run again, at the same id and on `target`, with a fresh budget of attempts. Its number
+ * of attempts goes on, and what is recorded of the earlier ones stays; `attemptsBefore` becomes `attempt`. Its end, its
+ * error and its deadline are taken from the row: somebody wants it run now. Fenced: the row must be dead at `attempt`.
+ */
+export interface Redrive {
+  readonly _tag: "Redrive"
+  readonly messageId: string
+  readonly attempt: number
+  readonly deliverAtMs: number
+  readonly target: Address
+  /** In place of the message's own; undefined leaves that alone. */
+  readonly body: string | undefined
+}
+
 /** Upserts an actor. `state: undefined` leaves the stored state alone. */
 export interface PutActor {
   readonly _tag: "PutActor"
@@ -143,6 +158,7 @@ export type Write =
   | Retry
   | Reroute
   | Settle
+  | Redrive
   | PutActor
   | LifecycleEvent
   | RouteDecision

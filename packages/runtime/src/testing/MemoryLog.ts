@@ -7,7 +7,7 @@ import type { Envelope, MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LifecycleRow, RouteRow } from "../ports/LogReader.ts"
 import type { ActorRow, ChunkRow, CommitReceipt, StepRow } from "../ports/MessageStore.ts"
 import { TerminalStaleAttempt } from "../ports/StoreFailure.ts"
-import type { Append, PutFeedback, Retry, Settle, Write } from "../ports/Write.ts"
+import type { Append, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
 
 export interface MemoryLog {
   /** By id, in the order of acceptance. */
@@ -96,6 +96,7 @@ const append = (log: MemoryLog, write: Append, duplicates: Array<MessageRow>, un
     seq: log.messages.size + 1,
     status: write.claimed ? "running" : "pending",
     attempt: write.claimed ? 1 : 0,
+    attemptsBefore: 0,
     startedAtMs: write.claimed ? message.createdAtMs : null,
     finishedAtMs: null,
     reply: null,
@@ -157,6 +158,22 @@ const retry = (log: MemoryLog, write: Retry, undo: Undo): void => {
   put(log.messages, row.id, { ...onTarget(row, target), status: "pending", startedAtMs: null, deliverAtMs }, undo)
 }
 
+const redrive = (log: MemoryLog, write: Redrive, undo: Undo): void => {
+  const row = fenced(log, write, write.attempt, ["dead"])
+  const next: MessageRow = {
+    ...onTarget(row, write.target),
+    status: "pending",
+    attemptsBefore: row.attempt,
+    deliverAtMs: write.deliverAtMs,
+    body: write.body ?? row.body,
+    deadlineAtMs: null,
+    startedAtMs: null,
+    finishedAtMs: null,
+    error: null,
+  }
+  put(log.messages, row.id, next, undo)
+}
+
 const applyOne = (
   log: MemoryLog,
   write: Write,
@@ -183,6 +200,9 @@ const applyOne = (
     }
     case "Settle":
       settle(log, write, undo)
+      break
+    case "Redrive":
+      redrive(log, write, undo)
       break
     case "PutActor": {
       const key = formatAddress(write.address)

@@ -1,5 +1,5 @@
 /**
- * The boundary to the shell: the `pontoon` command, which looks into a log and never writes to it.
+ * The boundary to the shell: the `pontoon` command, which looks into a log, and has its owner change something in it.
  *
  * Results go to standard output, one clear sentence about what is wrong to standard error, with exit code 1.
  */
@@ -11,6 +11,7 @@ import { Effect, Option, Schema, type Scope } from "effect"
 import { Argument, CliConfig, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
 import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import { type Output, processOutput } from "./Output.ts"
+import { cancel as cancelMessage, redrive as redriveLetters, stop as stopActor } from "./operate.ts"
 import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
 import { printLog } from "./printMessages.ts"
 import { printTrace } from "./printTrace.ts"
@@ -44,7 +45,9 @@ const root = Command.make("pontoon").pipe(
       Flag.withDefault(LIMIT_DEFAULT),
     ),
   }),
-  Command.withDescription("Looks into a Pontoon log, live or after a crash. It never writes."),
+  Command.withDescription(
+    "Looks into a Pontoon log, live or after a crash; redrive, cancel and stop are carried out by its owner.",
+  ),
 )
 
 interface Common {
@@ -61,6 +64,15 @@ const inspect = <E>(
       const { db, json, limit } = yield* root
       const log = yield* openInspectedLog(db)
       yield* print(log, processOutput(), { limit, isJson: json })
+    }),
+  )
+
+/** A command that changes something. */
+const operate = <E>(change: (db: string, output: Output, isJson: boolean) => Effect.Effect<void, E, Scope.Scope>) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { db, json } = yield* root
+      yield* change(db, processOutput(), json)
     }),
   )
 
@@ -125,7 +137,54 @@ const stats = Command.make("stats", {}, () => inspect(printStats)).pipe(
   Command.withDescription("Messages by status, and latency per actor type and task"),
 )
 
-const command = root.pipe(Command.withSubcommands([log, trace, actors, mailbox, dead, routes, stats]))
+const redrive = Command.make(
+  "redrive",
+  {
+    id: Argument.String("id").pipe(Argument.withDescription("The id of a dead letter"), Argument.optional),
+    all: Flag.Boolean("all").pipe(Flag.withDescription("Every dead letter"), Flag.withDefault(false)),
+    actor: Flag.String("actor").pipe(
+      Flag.withMetavar("TYPE"),
+      Flag.withDescription("With --all: only those of actors of this type"),
+      Flag.optional,
+    ),
+    tag: Flag.String("tag").pipe(
+      Flag.withMetavar("TAG"),
+      Flag.withDescription("With --all: only those whose last error has this tag"),
+      Flag.optional,
+    ),
+    body: Flag.String("body").pipe(
+      Flag.withMetavar("JSON"),
+      Flag.withDescription("Run it on this body in place of its own"),
+      Flag.optional,
+    ),
+  },
+  ({ id, all, actor, tag, body }) =>
+    operate((db, output, isJson) =>
+      redriveLetters(db, output, isJson, {
+        messageId: Option.getOrUndefined(id),
+        isAll: all,
+        actorType: Option.getOrUndefined(actor),
+        tag: Option.getOrUndefined(tag),
+        body: Option.getOrUndefined(body),
+      }),
+    ),
+).pipe(Command.withDescription("Has dead letters run again, with a fresh budget of attempts"))
+
+const cancel = Command.make(
+  "cancel",
+  { id: Argument.String("id").pipe(Argument.withDescription("A message id")) },
+  ({ id }) => operate((db, output, isJson) => cancelMessage(db, output, isJson, id)),
+).pipe(Command.withDescription("Takes a message back that has not ended"))
+
+const stop = Command.make(
+  "stop",
+  { actor: Argument.String("actor").pipe(Argument.withDescription("An actor as type/id")) },
+  ({ actor }) => operate((db, output, isJson) => stopActor(db, output, isJson, actor)),
+).pipe(Command.withDescription("Stops an actor: what it runs may end, what waits moves or becomes dead letters"))
+
+const command = root.pipe(
+  Command.withSubcommands([log, trace, actors, mailbox, dead, routes, stats, redrive, cancel, stop]),
+)
 
 /** A bad command line is told in a sentence; help is printed to those who ask for it. */
 const presenter: CliOutput.Presenter = {
@@ -147,6 +206,7 @@ export const runPontoon = (version: string): Promise<number> =>
       TerminalOutputClosed: () => Effect.succeed(0),
       TerminalStoreFailure: ({ message }) => complain(message),
       RetryableStoreFailure: ({ message }) => complain(message),
+      TerminalCommandRefused: ({ message }) => complain(message),
       TerminalNothingToTrace: ({ message }) => complain(message),
     }),
     // The parser has said what was wrong with the command line.

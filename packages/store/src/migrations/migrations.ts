@@ -6,6 +6,7 @@
  * folder beside it to read them from, and the sources and the published build would need two ways to find it.
  */
 import { LOG } from "./0001-log.ts"
+import { UPKEEP } from "./0002-upkeep.ts"
 
 /** `PONT` in ASCII: how `file` and this package know a log from any other SQLite database. */
 export const APPLICATION_ID = 0x504f_4e54
@@ -16,4 +17,7 @@ export interface Migration {
   readonly sql: string
 }
 
-export const MIGRATIONS: ReadonlyArray<Migration> = [{ version: 1, sql: LOG }]
+export const MIGRATIONS: ReadonlyArray<Migration> = [
+  { version: 1, sql: LOG },
+  { version: 2, sql: UPKEEP },
+]

@@ -5,7 +5,7 @@
 
 /** Every column of `MessageRow`, under its name there. */
 export const MESSAGE_COLUMNS = `seq, id, actor_type as actorType, actor_id as actorId, pool, task, codec, status, priority,
-  attempt, created_at_ms as createdAtMs, deliver_at_ms as deliverAtMs, deadline_at_ms as deadlineAtMs,
+  attempt, attempts_before as attemptsBefore, created_at_ms as createdAtMs, deliver_at_ms as deliverAtMs, deadline_at_ms as deadlineAtMs,
   started_at_ms as startedAtMs, finished_at_ms as finishedAtMs, sender, correlation_id as correlationId,
   causation_id as causationId, idempotency_key as idempotencyKey, trace_id as traceId, body, reply, error`
 
@@ -33,6 +33,12 @@ export const REROUTE = `update messages set deliver_at_ms = ?, actor_type = ?, a
 
 export const SETTLE = `update messages set status = ?, reply = ?, error = ?, finished_at_ms = ?
   where id = ? and attempt = ? and status in ('running', 'pending')`
+
+/** The history is in other tables, and stays. */
+export const REDRIVE = `update messages
+  set status = 'pending', attempts_before = attempt, deliver_at_ms = ?, actor_type = ?, actor_id = ?,
+    body = ifnull(?, body), deadline_at_ms = null, started_at_ms = null, finished_at_ms = null, error = null
+  where id = ? and status = 'dead' and attempt = ?`
 
 /** Run before the update that ends the attempt; inserts nothing where the fence does not hold. */
 export const RECORD_ATTEMPT = `insert into attempts

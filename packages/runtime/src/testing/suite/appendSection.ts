@@ -38,6 +38,7 @@ const acceptance = ({ test, expect }: SuiteKit): void => {
         attempt: 0,
         startedAtMs: null,
         finishedAtMs: null,
+        attemptsBefore: 0,
         reply: null,
         error: null,
       })

@@ -10,6 +10,7 @@ import {
   CASHIER,
   claim,
   recordStep,
+  redrive,
   reroute,
   retry,
   START_MS,
@@ -106,6 +107,47 @@ const endings = ({ test, expect }: SuiteKit): void => {
     }))
 }
 
+const redrives = ({ test, expect }: SuiteKit): void => {
+  test("2.8 a redriven dead letter waits again at its id, with its history, without its end and its deadline", (under) =>
+    Effect.gen(function* () {
+      const { store, reader } = under
+      yield* store.commit([append("A", { deadlineAtMs: START_MS + 40 }), claim("A"), recordStep("A", 0)])
+      yield* store.commit([appendChunk("A", 1), retry("A"), claim("A", 2), settle("A", 2, "dead")])
+      const before = yield* store.message("A")
+      const attempts = yield* reader.attempts("A")
+      yield* store.commit([redrive("A", 2, CASHIER)])
+      expect(yield* store.message("A")).toEqual({
+        ...before!,
+        status: "pending",
+        attemptsBefore: 2,
+        actorType: CASHIER.type,
+        actorId: CASHIER.id,
+        deliverAtMs: START_MS + 1_000,
+        deadlineAtMs: null,
+        startedAtMs: null,
+        finishedAtMs: null,
+        error: null,
+      })
+      expect((yield* store.unfinished(0, 10)).map(({ id }) => id)).toEqual(["A"])
+      expect(yield* reader.messages({ status: "dead", limit: 10 })).toEqual([])
+      expect(yield* reader.attempts("A")).toEqual(attempts)
+      expect((yield* store.steps("A")).length).toBe(1)
+      expect((yield* store.chunks("A", 0, 10)).length).toBe(1)
+      yield* store.commit([claim("A", 3), settle("A", 3)])
+      expect(yield* store.message("A")).toMatchObject({ status: "done", attempt: 3, attemptsBefore: 2 })
+    }))
+
+  test("2.9 a redrive may change the body, and may come again; its idempotency key still answers", ({ store }) =>
+    Effect.gen(function* () {
+      const key = { idempotencyKey: "k" }
+      yield* store.commit([appendClaimed("A", key), settle("A", 1, "dead"), redrive("A", 1, BARISTA, '"edited"')])
+      expect(yield* store.message("A")).toMatchObject({ body: '"edited"', status: "pending", attemptsBefore: 1 })
+      yield* store.commit([claim("A", 2), settle("A", 2, "dead"), redrive("A", 2)])
+      expect(yield* store.message("A")).toMatchObject({ body: '"edited"', status: "pending", attemptsBefore: 2 })
+      expect((yield* store.commit([append("B", key)])).duplicates).toMatchObject([{ id: "A", status: "pending" }])
+    }))
+}
+
 /** Every place in a life, and how to get there. */
 const places: Readonly<Record<string, ReadonlyArray<Write>>> = {
   "no message": [],
@@ -114,6 +156,8 @@ const places: Readonly<Record<string, ReadonlyArray<Write>>> = {
   "pending at 1": [appendClaimed("M"), retry("M")],
   "running at 2": [appendClaimed("M"), retry("M"), claim("M", 2)],
   "done at 1": [appendClaimed("M"), settle("M")],
+  "dead at 1": [appendClaimed("M"), settle("M", 1, "dead")],
+  "dead at 0": [append("M"), settle("M", 0, "dead")],
   "expired at 0": [append("M"), settle("M", 0, "expired")],
 }
 
@@ -130,6 +174,9 @@ const fencedWrites: ReadonlyArray<readonly [string, Write, ReadonlyArray<string>
   ["Settle 0", settle("M", 0, "cancelled"), ["pending at 0"]],
   ["Settle 1", settle("M", 1), ["running at 1", "pending at 1"]],
   ["Settle 2", settle("M", 2), ["running at 2"]],
+  ["Redrive 0", redrive("M", 0), ["dead at 0"]],
+  ["Redrive 1", redrive("M", 1), ["dead at 1"]],
+  ["Redrive 2", redrive("M", 2), []],
   ["RecordStep 1", recordStep("M", 0, 1), ["running at 1"]],
   ["RecordStep 2", recordStep("M", 0, 2), ["running at 2"]],
   ["AppendChunk 1", appendChunk("M", 0, 1), ["running at 1"]],
@@ -167,5 +214,6 @@ const renamed = (write: Write, id: string): Write => {
 export const lifeSection = (kit: SuiteKit): void => {
   edges(kit)
   endings(kit)
+  redrives(kit)
   fences(kit)
 }

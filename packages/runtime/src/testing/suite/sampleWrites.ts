@@ -10,6 +10,7 @@ import type {
   LifecycleEvent,
   PutActor,
   RecordStep,
+  Redrive,
   Reroute,
   Retry,
   RouteDecision,
@@ -76,6 +77,15 @@ export const reroute = (messageId: string, attempt = 0, target: Address = CASHIE
   attempt,
   target,
   deliverAtMs: START_MS + 7,
+})
+
+export const redrive = (messageId: string, attempt = 1, target: Address = BARISTA, body?: string): Redrive => ({
+  _tag: "Redrive",
+  messageId,
+  attempt,
+  deliverAtMs: START_MS + 1_000,
+  target,
+  body,
 })
 
 const FAILURE = '{"tag":"Boom","message":"no milk","retry":"terminal"}'

@@ -1,0 +1,57 @@
+/**
+ * The boundary between an operator's decision and the log: the commits of a redrive and of a cancellation, the same
+ * whether the owner of the log writes them or, where it has none, the operator's own command.
+ */
+import { type Address, formatAddress } from "../message/Address.ts"
+import type { MessageRow } from "../message/Envelope.ts"
+import type { Write } from "../ports/Write.ts"
+import { CANCELLED } from "./verdict.ts"
+
+export interface RedriveTerms {
+  readonly target: Address
+  /** In place of the message's own. */
+  readonly body: string | undefined
+  readonly atMs: number
+}
+
+/**
+ * The commit that has a dead letter run again. What the row loses (why it died, and the body where that is replaced) goes
+ * into `routes`, as a decision of the pool `operator`.
+ */
+export const redriveWrites = (row: MessageRow, { target, body, atMs }: RedriveTerms): ReadonlyArray<Write> => [
+  { _tag: "Redrive", messageId: row.id, attempt: row.attempt, deliverAtMs: atMs, target, body },
+  {
+    _tag: "RouteDecision",
+    messageId: row.id,
+    attempt: row.attempt + 1,
+    pool: "operator",
+    chosen: formatAddress(target),
+    reason: body === undefined ? "redriven" : "redriven with another body",
+    evidence: JSON.stringify({
+      diedOf: row.error,
+      finishedAtMs: row.finishedAtMs,
+      ...(body === undefined ? {} : { body: row.body }),
+    }),
+    atMs,
+  },
+]
+
+/** The end of an unfinished message that nobody runs. */
+export const cancelWrites = (row: MessageRow, atMs: number): ReadonlyArray<Write> => [
+  {
+    _tag: "Settle",
+    messageId: row.id,
+    attempt: row.attempt,
+    status: "cancelled",
+    reply: null,
+    error: JSON.stringify(CANCELLED),
+    atMs,
+  },
+]
+
+/** Why the message cannot be redriven, in one sentence; undefined where it can. */
+export const whyNotRedriven = (messageId: string, row: MessageRow | undefined): string | undefined => {
+  if (row === undefined) return `There is no message ${messageId} in the log.`
+  if (row.status === "dead") return undefined
+  return `Message ${messageId} is ${row.status}; only a dead letter can be redriven.`
+}
