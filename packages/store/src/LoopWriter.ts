@@ -65,6 +65,8 @@ class LoopWriter implements Writer {
     }
   }
 
+  readonly isIdle = (): boolean => this.#queue.length === 0
+
   close(): void {
     this.#isClosed = true
     while (this.#queue.length > 0) this.#flushOnce()

@@ -14,27 +14,64 @@ import {
   type ReadFailure,
   type TerminalStoreFailure,
 } from "@pontoon/runtime"
-import { Effect, Layer, type Scope } from "effect"
+import { Clock, type Context, Effect, Layer, type Scope } from "effect"
 import { makeCheckpointer, noCheckpointer } from "./Checkpointer.ts"
+import { type Caretaker, makeCaretaker, noCaretaker } from "./care/Caretaker.ts"
+import { Pruner } from "./care/Pruner.ts"
 import { makeLoopWriter } from "./LoopWriter.ts"
+import { MIGRATIONS } from "./migrations/migrations.ts"
 import { type OpenDatabase, openDatabase } from "./openDatabase.ts"
 import { OperatorSocket } from "./operator/OperatorSocket.ts"
 import { SqliteLogReader } from "./SqliteLogReader.ts"
-import { readStoreOptions, type StoreOptions } from "./StoreOptions.ts"
+import { readStoreOptions, type StoreLimits, type StoreOptions } from "./StoreOptions.ts"
 import { closedFailure, toOpenFailure, toStoreTrouble } from "./sqliteFailure.ts"
 import { prepareStatements, toActorRow } from "./statements.ts"
 
 const open = (
   path: string,
   options: StoreOptions,
-): Effect.Effect<OpenDatabase & { readonly limits: Required<StoreOptions> }, TerminalStoreFailure> =>
-  Effect.try({
-    try: () => {
-      const limits = readStoreOptions(options)
-      return { ...openDatabase(path), limits }
-    },
-    catch: (error) => toOpenFailure(path, error),
+): Effect.Effect<OpenDatabase & { readonly limits: StoreLimits }, TerminalStoreFailure> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    const announce = (message: string): void => Effect.runSyncWith(context)(Effect.logInfo(message))
+    return Effect.try({
+      try: () => {
+        const limits = readStoreOptions(options)
+        return { ...openDatabase(path, MIGRATIONS, { synchronous: limits.synchronous, announce }), limits }
+      },
+      catch: (error) => toOpenFailure(path, error),
+    })
   })
+
+/** Deletes what may be forgotten, while the store is open. */
+const careFor = (
+  { database, file, limits }: OpenDatabase & { readonly limits: StoreLimits },
+  isIdle: () => boolean,
+  wallMs: () => number,
+  warn: (message: string) => void,
+): Caretaker => {
+  const { retention } = limits
+  if (retention === undefined) return noCaretaker
+  const now = () => performance.now()
+  const pruner = new Pruner(database, retention, now)
+  return makeCaretaker({
+    step: () => pruner.step(wallMs()),
+    isIdle: () => database.open && isIdle(),
+    now,
+    later: (then, delayMs) => {
+      const timer = setTimeout(then, delayMs).unref()
+      return () => clearTimeout(timer)
+    },
+    failed: (error) => {
+      const { reason, message } = toStoreTrouble(file, error)
+      // Somebody writes by hand; they will have finished by the next pass.
+      if (reason !== "busy") warn(`Old messages could not be deleted now: ${message} Trying again in a minute.`)
+    },
+    isOver: () =>
+      warn(
+        `${file} uses more than the ${retention.bytesMax} bytes of retention.bytesMax, and everything left must be kept: unfinished conversations, kept statuses, idempotency keys within their time.`,
+      ),
+  })
+}
 
 /**
  * Opens `file` (created with mode 0600 where it does not exist) as its one owner, until the scope closes; closing
@@ -47,7 +84,11 @@ const make = Effect.fnUntraced(function* (
   options: StoreOptions = {},
 ): Effect.fn.Return<MessageStore["Service"], TerminalStoreFailure, Scope.Scope> {
   const crash = yield* CrashPoints
-  const { database, file, close, limits } = yield* open(path, options)
+  const opened = yield* open(path, options)
+  const { database, file, close, limits } = opened
+  const context = yield* Effect.context<never>()
+  const clock = yield* Clock.Clock
+  const warn = (message: string): void => Effect.runSyncWith(context)(Effect.logWarning(message))
   const statements = prepareStatements(database)
   const checkpointer = limits.checkpoint === "thread" ? makeCheckpointer(database, file) : noCheckpointer
   const writer = makeLoopWriter(
@@ -59,12 +100,17 @@ const make = Effect.fnUntraced(function* (
       crash,
     },
     limits,
-    checkpointer.flushed,
+    () => {
+      checkpointer.flushed()
+      caretaker.flushed()
+    },
   )
+  const caretaker = careFor(opened, writer.isIdle, () => clock.currentTimeMillisUnsafe(), warn)
   yield* Effect.addFinalizer(() =>
     Effect.promise(async () => {
       // Before the last commits, which must not find the lock in the checkpointer's hands.
       await checkpointer.stop()
+      caretaker.stop()
       writer.close()
       close()
     }),

@@ -1,5 +1,6 @@
 /** The boundary to the operator's knobs: every bound of the store, with its reason. */
 import { TerminalStoreFailure } from "@pontoon/runtime"
+import { type RetentionLimits, type RetentionOptions, readRetention } from "./care/RetentionOptions.ts"
 
 export interface StoreOptions {
   /**
@@ -31,10 +32,21 @@ export interface StoreOptions {
    * stands still for long because syncs take milliseconds.
    */
   readonly checkpoint?: "commit" | "thread"
+  /**
+   * `full` (the default) syncs the disk with every commit: accepted means on disk. `normal` syncs only when the write-ahead
+   * log is copied into the database, and gives up that promise for a crash of the machine: after a power cut the last
+   * commits, those since the last copy, may be missing, newest first, though their senders were told "accepted". A killed
+   * process loses nothing, and the file is never damaged by it. Choose it where a message can be sent again.
+   */
+  readonly synchronous?: "full" | "normal"
+  /** What the log forgets, in small steps beside the traffic. Default: nothing. */
+  readonly retention?: RetentionOptions
 }
 
-type Limits = Omit<Required<StoreOptions>, "checkpoint">
-export type StoreLimits = Required<StoreOptions>
+type Limits = Omit<Required<StoreOptions>, "checkpoint" | "synchronous" | "retention">
+export interface StoreLimits extends Required<Omit<StoreOptions, "retention">> {
+  readonly retention: RetentionLimits | undefined
+}
 
 const RANGES: { readonly [K in keyof Limits]: readonly [fallback: number, min: number, max: number] } = {
   flushWritesMax: [4_096, 1, 65_536],
@@ -55,11 +67,22 @@ export const readStoreOptions = (options: StoreOptions = {}): StoreLimits => {
       cause: undefined,
     })
   }
+  const choose = <A extends string>(name: string, value: A | undefined, choices: readonly [A, ...Array<A>]): A => {
+    const chosen = value ?? choices[0]
+    if (choices.includes(chosen)) return chosen
+    throw new TerminalStoreFailure({
+      reason: "other",
+      message: `The store option ${name} is ${chosen}; give ${choices.join(" or ")}.`,
+      cause: undefined,
+    })
+  }
   return {
     flushWritesMax: read("flushWritesMax"),
     flushMsMax: read("flushMsMax"),
     pendingWritesMax: read("pendingWritesMax"),
     lockWaitMsMax: read("lockWaitMsMax"),
-    checkpoint: options.checkpoint ?? "commit",
+    checkpoint: choose("checkpoint", options.checkpoint, ["commit", "thread"]),
+    synchronous: choose("synchronous", options.synchronous, ["full", "normal"]),
+    retention: readRetention(options.retention),
   }
 }

@@ -10,6 +10,8 @@ export type CommitExit = Exit.Exit<CommitReceipt, CommitFailure>
 export interface Writer {
   /** Takes a commit; `done` is called once, after it is durable or refused. */
   readonly submit: (writes: ReadonlyArray<Write>, done: (exit: CommitExit) => void) => void
+  /** Whether no commit waits. */
+  readonly isIdle: () => boolean
   /** Carries out everything submitted so far, then refuses whatever comes. */
   readonly close: () => void
 }

@@ -16,6 +16,13 @@ import { primaryCode, toOpenFailure } from "./sqliteFailure.ts"
  */
 const LOCK_WAIT_MS = 2_000
 
+/** The version that knows `attempts_before`. */
+const ATTEMPTS_BEFORE_VERSION = 2
+
+/** An older log is read as it lies: this connection's own view stands before the table and adds what it lacks. */
+const LIKE_NEW = `create temp view messages as select *, 0 as attempts_before from main.messages;
+  create temp view upkeep as select '' as name, '' as value, null as detail, 0 as at_ms where 0`
+
 const fail = (reason: TerminalStoreFailure["reason"], message: string, cause?: unknown): TerminalStoreFailure =>
   new TerminalStoreFailure({ reason, message, cause })
 
@@ -31,6 +38,7 @@ const openForReading = (path: string): Database.Database => {
     database = new Database(file, { readonly: true, fileMustExist: true, timeout: LOCK_WAIT_MS })
     assertOurs(database, file)
     if (readVersion(database) === 0) throw fail("other", `${file} is empty: no Pontoon log has been written to it yet.`)
+    if (readVersion(database) < ATTEMPTS_BEFORE_VERSION) database.exec(LIKE_NEW)
     return database
   } catch (error) {
     database?.close()

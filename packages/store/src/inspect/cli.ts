@@ -12,6 +12,7 @@ import { Argument, CliConfig, CliOutput, Command, Flag, GlobalFlag } from "effec
 import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import { type Output, processOutput } from "./Output.ts"
 import { cancel as cancelMessage, redrive as redriveLetters, stop as stopActor } from "./operate.ts"
+import { printBackup } from "./printBackup.ts"
 import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
 import { printLog } from "./printMessages.ts"
 import { printTrace } from "./printTrace.ts"
@@ -67,7 +68,7 @@ const inspect = <E>(
     }),
   )
 
-/** A command that changes something. */
+/** A command that does something. */
 const operate = <E>(change: (db: string, output: Output, isJson: boolean) => Effect.Effect<void, E, Scope.Scope>) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -182,8 +183,17 @@ const stop = Command.make(
   ({ actor }) => operate((db, output, isJson) => stopActor(db, output, isJson, actor)),
 ).pipe(Command.withDescription("Stops an actor: what it runs may end, what waits moves or becomes dead letters"))
 
+const backup = Command.make(
+  "backup",
+  {
+    to: Argument.String("to").pipe(Argument.withDescription("The file to write")),
+    force: Flag.Boolean("force").pipe(Flag.withDescription("Replace the file that is there"), Flag.withDefault(false)),
+  },
+  ({ to, force }) => operate((db, output, isJson) => printBackup(db, output, isJson, { to, isForced: force })),
+).pipe(Command.withDescription("Copies the log, while its owner runs or without one"))
+
 const command = root.pipe(
-  Command.withSubcommands([log, trace, actors, mailbox, dead, routes, stats, redrive, cancel, stop]),
+  Command.withSubcommands([log, trace, actors, mailbox, dead, routes, stats, redrive, cancel, stop, backup]),
 )
 
 /** A bad command line is told in a sentence; help is printed to those who ask for it. */

@@ -10,6 +10,7 @@ import {
   type RouteRow,
 } from "@pontoon/runtime"
 import { Effect } from "effect"
+import type { UpkeepRow } from "../care/upkeep.ts"
 import { type Column, formatTable } from "./formatTable.ts"
 import { formatDuration, formatFailure, formatSpan, formatTime, oneLine, preview } from "./formatText.ts"
 import type { InspectedLog, StatusCount } from "./InspectedLog.ts"
@@ -135,7 +136,14 @@ const latencyColumns: ReadonlyArray<Column<LatencyRow>> = [
   { title: "P99", text: ({ p99Ms }) => formatSpan(0, p99Ms), isNumber: true },
 ]
 
-/** Both tables; as JSON one object per status, then one per actor type and task. */
+const upkeepColumns: ReadonlyArray<Column<UpkeepRow>> = [
+  { title: "FILE", text: ({ name }) => name },
+  { title: "IS", text: ({ value }) => value, style: ({ value }) => (value === "corrupt" ? "red" : undefined) },
+  { title: "SINCE", text: ({ atMs }) => formatTime(atMs) },
+  { title: "DETAIL", text: ({ detail }) => preview(detail, PREVIEW_LENGTH_MAX) },
+]
+
+/** Three tables; as JSON one object per status, per actor type and task, and per thing known of the file. */
 export const printStats = Effect.fnUntraced(function* (
   log: InspectedLog,
   output: Output,
@@ -145,4 +153,7 @@ export const printStats = Effect.fnUntraced(function* (
   const latency = yield* log.reader.latency
   if (!isJson && latency.length > 0) yield* output.print([""])
   if (latency.length > 0) yield* printRows(output, isJson, latencyColumns, latency)
+  const upkeep = yield* log.upkeep
+  if (!isJson && upkeep.length > 0) yield* output.print([""])
+  if (upkeep.length > 0) yield* printRows(output, isJson, upkeepColumns, upkeep)
 })
