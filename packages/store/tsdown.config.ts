@@ -2,7 +2,12 @@ import { defineConfig } from "tsdown"
 
 /** The published build: Node refuses to strip types under node_modules, so what is installed must be JavaScript. */
 export default defineConfig({
-  entry: { index: "src/index.ts", pontoon: "bin/pontoon.ts", checkpointWorker: "src/checkpointWorker.ts" },
+  entry: {
+    index: "src/index.ts",
+    pontoon: "bin/pontoon.ts",
+    checkpointWorker: "src/checkpointWorker.ts",
+    integrityWorker: "src/care/integrityWorker.ts",
+  },
   format: "esm",
   platform: "node",
   target: "node22.18",

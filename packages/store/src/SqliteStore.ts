@@ -15,9 +15,7 @@ import {
   type TerminalStoreFailure,
 } from "@pontoon/runtime"
 import { Clock, type Context, Effect, Layer, type Scope } from "effect"
-import { makeCheckpointer, noCheckpointer } from "./Checkpointer.ts"
-import { type Caretaker, makeCaretaker, noCaretaker } from "./care/Caretaker.ts"
-import { Pruner } from "./care/Pruner.ts"
+import { careForFile } from "./care/careForFile.ts"
 import { makeLoopWriter } from "./LoopWriter.ts"
 import { MIGRATIONS } from "./migrations/migrations.ts"
 import { type OpenDatabase, openDatabase } from "./openDatabase.ts"
@@ -42,37 +40,6 @@ const open = (
     })
   })
 
-/** Deletes what may be forgotten, while the store is open. */
-const careFor = (
-  { database, file, limits }: OpenDatabase & { readonly limits: StoreLimits },
-  isIdle: () => boolean,
-  wallMs: () => number,
-  warn: (message: string) => void,
-): Caretaker => {
-  const { retention } = limits
-  if (retention === undefined) return noCaretaker
-  const now = () => performance.now()
-  const pruner = new Pruner(database, retention, now)
-  return makeCaretaker({
-    step: () => pruner.step(wallMs()),
-    isIdle: () => database.open && isIdle(),
-    now,
-    later: (then, delayMs) => {
-      const timer = setTimeout(then, delayMs).unref()
-      return () => clearTimeout(timer)
-    },
-    failed: (error) => {
-      const { reason, message } = toStoreTrouble(file, error)
-      // Somebody writes by hand; they will have finished by the next pass.
-      if (reason !== "busy") warn(`Old messages could not be deleted now: ${message} Trying again in a minute.`)
-    },
-    isOver: () =>
-      warn(
-        `${file} uses more than the ${retention.bytesMax} bytes of retention.bytesMax, and everything left must be kept: unfinished conversations, kept statuses, idempotency keys within their time.`,
-      ),
-  })
-}
-
 /**
  * Opens `file` (created with mode 0600 where it does not exist) as its one owner, until the scope closes; closing
  * carries out the commits that wait.
@@ -84,13 +51,11 @@ const make = Effect.fnUntraced(function* (
   options: StoreOptions = {},
 ): Effect.fn.Return<MessageStore["Service"], TerminalStoreFailure, Scope.Scope> {
   const crash = yield* CrashPoints
+  const clock = yield* Clock.Clock
+  const runSync = Effect.runSyncWith(yield* Effect.context<never>())
   const opened = yield* open(path, options)
   const { database, file, close, limits } = opened
-  const context = yield* Effect.context<never>()
-  const clock = yield* Clock.Clock
-  const warn = (message: string): void => Effect.runSyncWith(context)(Effect.logWarning(message))
   const statements = prepareStatements(database)
-  const checkpointer = limits.checkpoint === "thread" ? makeCheckpointer(database, file) : noCheckpointer
   const writer = makeLoopWriter(
     {
       statements,
@@ -100,17 +65,19 @@ const make = Effect.fnUntraced(function* (
       crash,
     },
     limits,
-    () => {
-      checkpointer.flushed()
-      caretaker.flushed()
-    },
+    () => care.flushed(),
   )
-  const caretaker = careFor(opened, writer.isIdle, () => clock.currentTimeMillisUnsafe(), warn)
+  const care = careForFile({
+    opened,
+    limits,
+    isIdle: writer.isIdle,
+    wallMs: () => clock.currentTimeMillisUnsafe(),
+    say: runSync,
+  })
   yield* Effect.addFinalizer(() =>
     Effect.promise(async () => {
       // Before the last commits, which must not find the lock in the checkpointer's hands.
-      await checkpointer.stop()
-      caretaker.stop()
+      await care.stop()
       writer.close()
       close()
     }),

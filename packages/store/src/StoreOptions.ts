@@ -39,6 +39,12 @@ export interface StoreOptions {
    * process loses nothing, and the file is never damaged by it. Choose it where a message can be sent again.
    */
   readonly synchronous?: "full" | "normal"
+  /**
+   * Bytes of the write-ahead log past which a warning says that a reader holds it back. Default 256 MiB, from 32 MiB to
+   * 1 TiB. Nothing is refused past it; when the reader has gone, the log is copied by a thread and emptied. Raising it says
+   * it later, and leaves a larger file meanwhile.
+   */
+  readonly walBytesMax?: number
   /** What the log forgets, in small steps beside the traffic. Default: nothing. */
   readonly retention?: RetentionOptions
 }
@@ -53,6 +59,8 @@ const RANGES: { readonly [K in keyof Limits]: readonly [fallback: number, min: n
   flushMsMax: [4, 1, 1_000],
   pendingWritesMax: [100_000, 1, 10_000_000],
   lockWaitMsMax: [5_000, 0, 600_000],
+  // The least is above the 20 MB that a thread lets it grow to.
+  walBytesMax: [256 * 1024 ** 2, 32 * 1024 ** 2, 1024 ** 4],
 }
 
 /** Fills in the defaults. @throws TerminalStoreFailure naming the option that is out of range */
@@ -81,6 +89,7 @@ export const readStoreOptions = (options: StoreOptions = {}): StoreLimits => {
     flushMsMax: read("flushMsMax"),
     pendingWritesMax: read("pendingWritesMax"),
     lockWaitMsMax: read("lockWaitMsMax"),
+    walBytesMax: read("walBytesMax"),
     checkpoint: choose("checkpoint", options.checkpoint, ["commit", "thread"]),
     synchronous: choose("synchronous", options.synchronous, ["full", "normal"]),
     retention: readRetention(options.retention),

@@ -7,7 +7,7 @@
 // Not the package root, which loads an HTTP client and takes longer than all of the rest.
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { READ_LIMIT_MAX } from "@pontoon/runtime"
-import { Effect, Option, Schema, type Scope } from "effect"
+import { Effect, Logger, Option, Schema, type Scope } from "effect"
 import { Argument, CliConfig, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
 import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import { type Output, processOutput } from "./Output.ts"
@@ -208,6 +208,13 @@ const presenter: CliOutput.Presenter = {
       : CliOutput.defaultPresenter.present(event),
 }
 
+/** A command that becomes the owner for a moment may have something to say of the file; results alone go to the output. */
+const logToStandardError = Logger.layer([
+  Logger.make(({ message }) => {
+    process.stderr.write(`pontoon: ${Array.isArray(message) ? message.join(" ") : String(message)}\n`)
+  }),
+])
+
 /** Runs the command line and gives back the exit code. */
 export const runPontoon = (version: string): Promise<number> =>
   Command.run(command, { version }).pipe(
@@ -227,6 +234,7 @@ export const runPontoon = (version: string): Promise<number> =>
       CliConfig.make({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
     ),
     Effect.provide(NodeServices.layer),
+    Effect.provide(logToStandardError),
     Effect.runPromise,
   )
 

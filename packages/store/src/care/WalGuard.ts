@@ -1,0 +1,81 @@
+/**
+ * The boundary to readers that hold the write-ahead log back: while one keeps a transaction open, what was written since
+ * cannot be taken out of the log, and it grows with every commit. Nothing is refused for it; it is said, and when the
+ * reader has gone the log is made small again without the loop standing still for it.
+ */
+
+/** Pages in the log, and how many of them are in the database. */
+export interface WalState {
+  readonly log: number
+  readonly checkpointed: number
+}
+
+export interface WalPorts {
+  /** Takes 3 us. */
+  readonly look: () => WalState
+  /** Has a thread copy what it can; it does not wait. */
+  readonly copy: () => void
+  /** Copies the rest and empties the file; false where somebody reads in it. */
+  readonly truncate: () => boolean
+  /** The log is past its limit, or within it again. */
+  readonly setOver: (isOver: boolean) => void
+  readonly now: () => number
+  readonly later: (then: () => void, delayMs: number) => () => void
+}
+
+/** Between two looks, in milliseconds: at 100 MB written a second, the limit is passed by so much before it is said. */
+export const LOOK_EVERY_MS = 1_000
+
+/** Pages that may be copied on the loop when the file is emptied, 16 MB: some 10 ms, once. */
+const REST_PAGES_MAX = 4_000
+
+export interface WalGuard {
+  /** To be called after each flush. */
+  readonly flushed: () => void
+  readonly stop: () => void
+}
+
+/** @param pagesMax pages in the log past which it is said */
+export const makeWalGuard = (pagesMax: number, ports: WalPorts): WalGuard => {
+  let nextLookMs = 0
+  let isOver = false
+  let takeBack: (() => void) | undefined
+
+  const shrink = ({ log, checkpointed }: WalState): void => {
+    if (log - checkpointed <= REST_PAGES_MAX && ports.truncate()) {
+      isOver = false
+      ports.setOver(false)
+      return
+    }
+    ports.copy()
+    // Without traffic too: a log that nobody writes to any more should not stay large.
+    takeBack ??= ports.later(() => {
+      takeBack = undefined
+      visit()
+    }, LOOK_EVERY_MS)
+  }
+
+  const visit = (): void => {
+    nextLookMs = ports.now() + LOOK_EVERY_MS
+    try {
+      const state = ports.look()
+      if (!isOver && state.log > pagesMax) {
+        isOver = true
+        ports.setOver(true)
+      }
+      if (isOver) shrink(state)
+    } catch {
+      // A disk in trouble: the commits that meet it say so, and the next look tries again.
+    }
+  }
+
+  return {
+    flushed: () => {
+      if (ports.now() >= nextLookMs) visit()
+    },
+    stop: () => {
+      nextLookMs = Number.POSITIVE_INFINITY
+      takeBack?.()
+    },
+  }
+}

@@ -1,0 +1,75 @@
+/** The boundary between `WalGuard` and a database: how its log is looked at, copied by a thread and emptied. */
+import type { Database } from "better-sqlite3"
+import { type Checkpointer, makeCheckpointer } from "../Checkpointer.ts"
+import { makeWalGuard, type WalGuard, type WalPorts, type WalState } from "./WalGuard.ts"
+
+/** Pages after which a commit copies the log by itself; set back after a thread has helped. */
+const AUTOCHECKPOINT_PAGES = 1_000
+
+const MEGABYTE = 1024 * 1024
+
+export interface GuardedWal {
+  readonly database: Database
+  readonly file: string
+  readonly walBytesMax: number
+  /** The thread that copies the log anyway; undefined where commits do. */
+  readonly checkpointer: Checkpointer | undefined
+  readonly warn: (message: string) => void
+  readonly inform: (message: string) => void
+  readonly clock: Pick<WalPorts, "now" | "later">
+}
+
+export interface OpenWalGuard extends WalGuard {
+  /** Resolves when a thread that helps has closed the file. */
+  readonly closed: () => Promise<void>
+}
+
+export const guardWal = (wal: GuardedWal): OpenWalGuard => {
+  const { database, file, walBytesMax } = wal
+  const pageBytes = Number(database.pragma("page_size", { simple: true }))
+  const noop = database.prepare<[], WalState>("pragma wal_checkpoint(noop)")
+  const look = (): WalState => noop.get() ?? { log: 0, checkpointed: 0 }
+  let helper: Checkpointer | undefined
+  let ended: Promise<void> = Promise.resolve()
+
+  const dismiss = (): void => {
+    if (helper === undefined) return
+    const leaving = helper
+    helper = undefined
+    ended = ended.then(() => leaving.stop())
+    if (database.open) database.pragma(`wal_autocheckpoint = ${AUTOCHECKPOINT_PAGES}`)
+  }
+
+  const guard = makeWalGuard(Math.floor(walBytesMax / pageBytes), {
+    ...wal.clock,
+    look,
+    copy: () => {
+      // A commit that copied all of it would keep the loop standing for as long as that takes.
+      if (wal.checkpointer === undefined) helper ??= makeCheckpointer(database, file)
+      const copying = wal.checkpointer ?? helper
+      copying?.flushed()
+    },
+    truncate: () => {
+      const [result] = database.pragma("wal_checkpoint(truncate)") as ReadonlyArray<{ readonly busy: number }>
+      return result?.busy === 0
+    },
+    setOver: (isOver) => {
+      if (isOver) {
+        wal.warn(
+          `${file}-wal has more than ${Math.floor(walBytesMax / MEGABYTE)} MB, because somebody has been reading ${file} in one transaction since; it grows until that ends (find it with fuser ${file}).`,
+        )
+      } else {
+        dismiss()
+        wal.inform(`${file}-wal is small again.`)
+      }
+    },
+  })
+  return {
+    ...guard,
+    closed: () => {
+      guard.stop()
+      dismiss()
+      return ended
+    },
+  }
+}
