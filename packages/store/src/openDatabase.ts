@@ -71,7 +71,9 @@ const realFile = (file: string): string => {
  * pragma reads FULL until the first write all the same, so it is set here and checked after that write.
  */
 const setDurability = (database: Database.Database, wanted: "full" | "normal"): void => {
-  // Before the first page is written, so only a new file gets it; an old one keeps the pages that become free.
+  // Before the first page is written, so only a new file gets it; an old one keeps the pages that become free. What it costs
+  // cannot be seen in four alternating runs of bench/plainLoop.ts, 40,000 asks each: 32.7 and 32.1 us of processor time per
+  // ask with it and without (medians, each within 30 to 35), and 0.15 % more bytes.
   database.pragma("auto_vacuum = incremental")
   database.pragma("journal_mode = wal")
   database.pragma(`synchronous = ${wanted}`)

@@ -112,7 +112,7 @@ it("a real reader holds it, the thread copies when it has gone, and the file is 
       clock.pass(LOOK_EVERY_MS)
       guard.flushed()
       expect(said).toEqual([
-        `${file}-wal has more than 2 MB, because somebody has been reading ${file} in one transaction since; it grows until that ends (find it with fuser ${file}).`,
+        `${file}-wal has more than 2 MB: somebody reads ${file} in a transaction that does not end, or has just written that much at once; it grows until that is over (fuser ${file} names who has it open).`,
       ])
       expect(statSync(`${file}-wal`).size > 24 * MEGABYTE).toBe(true)
       // From here on no commit copies it.

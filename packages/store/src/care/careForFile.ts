@@ -78,7 +78,8 @@ export const careForFile = (request: CareRequest): FileCare => {
   })
   const caretaker = retain(request)
   const integrity = makeIntegrityCheck(database, file, {
-    sound: (message) => say(Effect.logInfo(message)),
+    // Nobody has to hear that all is well; pontoon stats says it to those who ask.
+    sound: (message) => say(Effect.logDebug(message)),
     damaged: (message) => say(Effect.logError(message)),
     undecided: (message) => say(Effect.logWarning(message)),
   })

@@ -56,7 +56,7 @@ export const guardWal = (wal: GuardedWal): OpenWalGuard => {
     setOver: (isOver) => {
       if (isOver) {
         wal.warn(
-          `${file}-wal has more than ${Math.floor(walBytesMax / MEGABYTE)} MB, because somebody has been reading ${file} in one transaction since; it grows until that ends (find it with fuser ${file}).`,
+          `${file}-wal has more than ${Math.floor(walBytesMax / MEGABYTE)} MB: somebody reads ${file} in a transaction that does not end, or has just written that much at once; it grows until that is over (fuser ${file} names who has it open).`,
         )
       } else {
         dismiss()
