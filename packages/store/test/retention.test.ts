@@ -15,7 +15,7 @@ import type Database from "better-sqlite3"
 import { Effect, Result, type Scope } from "effect"
 import { describe, expect, it } from "vitest"
 import { applyWrites } from "../src/applyWrites.ts"
-import { type CaretakerPorts, makeCaretaker, PASS_EVERY_MS } from "../src/care/Caretaker.ts"
+import { type CaretakerPorts, makeCaretaker, PASS_EVERY_MS, PUT_OFF_MS_MAX } from "../src/care/Caretaker.ts"
 import { FREE_PAGES_KEPT, Pruner, STEP_LIMITS, type Step } from "../src/care/Pruner.ts"
 import { type RetentionOptions, readRetention } from "../src/care/RetentionOptions.ts"
 import { SqliteStore } from "../src/index.ts"
@@ -309,18 +309,28 @@ describe("4 when", () => {
     expect(hand.taken.at(-1)).toBe(36 + PASS_EVERY_MS)
   })
 
-  it("never in front of a commit that waits; after a flush that left none", () => {
+  it("not in front of a commit that waits, but after a flush that left none", () => {
     const hand = makeHand(["more", "more", "rest"])
     hand.setIdle(false)
-    hand.pass(500)
+    hand.pass(PUT_OFF_MS_MAX - 1)
     hand.caretaker.flushed()
     expect(hand.taken).toEqual([])
     hand.setIdle(true)
     hand.caretaker.flushed()
-    expect(hand.taken).toEqual([500])
+    expect(hand.taken).toEqual([PUT_OFF_MS_MAX - 1])
     // It has just taken one.
     hand.caretaker.flushed()
-    expect(hand.taken).toEqual([500])
+    expect(hand.taken).toEqual([PUT_OFF_MS_MAX - 1])
+  })
+
+  it("past the bound on how long it is put off, in front of commits too, and seldom", () => {
+    const hand = makeHand(["more", "more", "rest"])
+    hand.setIdle(false)
+    hand.pass(PUT_OFF_MS_MAX - 1)
+    expect(hand.taken).toEqual([])
+    hand.pass(200)
+    // 4 ms of work, 12 of rest, and 50 put off.
+    expect(hand.taken).toEqual([50, 116, 182])
   })
 
   it("tells once that the log stays too large, goes on after a failure, and stops for good", () => {
@@ -335,7 +345,43 @@ describe("4 when", () => {
   })
 })
 
-it("5 the example of README.md: done messages go after a day, beside the traffic", () =>
+it("5 callers that never pause do not keep it from its work, nor it them from theirs", () =>
+  run(
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const old = Array.from({ length: 2_000 }, (_, n) => `old-${n}`)
+      yield* Effect.scoped(
+        Effect.flatMap(SqliteStore.make(file), ({ commit }) => commit(old.flatMap((id) => done(id)))),
+      )
+      const store = yield* SqliteStore.make(file, { retention: { ageMsMax: HOUR_MS } })
+      const createdAtMs = Date.now()
+      let isOver = false
+      let written = 0
+      yield* Effect.forEach(
+        Array.from({ length: 64 }, (_, caller) => caller),
+        (caller) =>
+          Effect.gen(function* () {
+            for (let n = 0; !isOver; n++) {
+              yield* store.commit([append(`${caller}-${n}`, { createdAtMs })])
+              written++
+              if (caller === 0) isOver = (yield* store.message("old-1999")) === undefined
+            }
+          }),
+        { concurrency: "unbounded", discard: true },
+      )
+      expect(yield* store.message("old-0")).toBe(undefined)
+      let unfinished = 0
+      for (let afterSeq = 0; ; ) {
+        const page = yield* store.unfinished(afterSeq, 10_000)
+        unfinished += page.length
+        afterSeq = page.at(-1)?.seq ?? afterSeq
+        if (page.length < 10_000) break
+      }
+      expect(unfinished).toBe(written)
+    }),
+  ))
+
+it("6 the example of README.md: done messages go after a day, beside the traffic", () =>
   run(
     Effect.gen(function* () {
       const file = yield* temporaryFile
