@@ -49,16 +49,18 @@ const RECORDS: ReadonlyArray<readonly [table: string, key: string]> = [
   ["feedback", "seq"],
 ]
 
-/** Why a message keeps its conversation; :statuses is JSON. */
-const KEEPS = `(finished_at_ms is null or finished_at_ms > :endedBeforeMs
-    or status not in (select value from json_each(:statuses))
+/** Messages read at once: about what one step gets to. */
+const PAGE = 50
+
+/** Why a message keeps its conversation. The statuses are of a closed list; as JSON they cost as much as all the rest. */
+const keeps = (statuses: ReadonlyArray<string>): string => `(finished_at_ms is null or finished_at_ms > :endedBeforeMs
+    or status not in (${statuses.map((status) => `'${status}'`).join(", ")})
     or (idempotency_key is not null and created_at_ms > :keyBeforeMs))`
 
 interface Terms {
   readonly correlationId: string
   readonly endedBeforeMs: number
   readonly keyBeforeMs: number
-  readonly statuses: string
 }
 
 export class Pruner {
@@ -86,12 +88,13 @@ export class Pruner {
       `select seq, id, correlation_id as correlationId, created_at_ms as createdAtMs from messages
        where seq > ? order by seq limit ?`,
     )
+    const kept = keeps(limits.statuses)
     // The newest first: what keeps a conversation is nearly always at its end.
     this.#keeper = database.prepare(
-      `select 1 from messages where id = :correlationId and ${KEEPS}
+      `select 1 from messages where id = :correlationId and ${kept}
        union all
        select 1 from (select * from messages where correlation_id = :correlationId and correlation_id <> id
-         and ${KEEPS} order by seq desc limit 1)
+         and ${kept} order by seq desc limit 1)
        limit 1`,
     )
     this.#deleteMessage = database.prepare("delete from messages where seq = ?")
@@ -137,25 +140,27 @@ export class Pruner {
     // Without an age, and within the size, nothing is to be deleted.
     if (endedBeforeMs === Number.NEGATIVE_INFINITY) return rowsLeft > 0 ? "done" : "more"
     const kept = new Map<string, boolean>()
-    for (const each of this.#candidates.all(this.#cursor, Math.max(1, rowsLeft))) {
-      if (rowsLeft <= 0 || this.#now() >= endMs) return "more"
-      // Later ones are younger still, and end no earlier than they begin.
-      if (each.createdAtMs > endedBeforeMs) return "done"
-      this.#cursor = each.seq
-      rowsLeft--
-      const { correlationId } = each
-      const isKept = kept.get(correlationId) ?? this.#isKept(correlationId, wallMs, endedBeforeMs)
-      kept.set(correlationId, isKept)
-      if (!isKept) rowsLeft -= this.#delete(each, Math.max(1, rowsLeft))
+    for (;;) {
+      const page = this.#candidates.all(this.#cursor, PAGE)
+      // With no row left for them, records of the last message may be.
+      if (page.length === 0) return rowsLeft > 0 ? "done" : "more"
+      for (const each of page) {
+        if (rowsLeft <= 0 || this.#now() >= endMs) return "more"
+        // Later ones are younger still, and end no earlier than they begin.
+        if (each.createdAtMs > endedBeforeMs) return "done"
+        this.#cursor = each.seq
+        rowsLeft--
+        const { correlationId } = each
+        const isKept = kept.get(correlationId) ?? this.#isKept(correlationId, wallMs, endedBeforeMs)
+        kept.set(correlationId, isKept)
+        if (!isKept) rowsLeft -= this.#delete(each, Math.max(1, rowsLeft))
+      }
     }
-    return rowsLeft <= 0 || this.#candidates.get(this.#cursor, 1) !== undefined ? "more" : "done"
   }
 
   #isKept(correlationId: string, wallMs: number, endedBeforeMs: number): boolean {
-    const { keyMsMin, statuses } = this.#limits
-    const keyBeforeMs = wallMs - keyMsMin
-    const terms = { correlationId, endedBeforeMs, keyBeforeMs, statuses: JSON.stringify(statuses) }
-    return this.#keeper.get(terms) !== undefined
+    const keyBeforeMs = wallMs - this.#limits.keyMsMin
+    return this.#keeper.get({ correlationId, endedBeforeMs, keyBeforeMs }) !== undefined
   }
 
   /** The message is gone at once; those of its records that are too many for this step are remembered for the next. */
