@@ -13,7 +13,8 @@ const REST_MS_MIN = 10
 /**
  * How long commits may keep a due step off, in milliseconds. 64 callers that send again as soon as they are told leave no
  * moment without a waiting commit, and a log under such a load is the one that must not grow. A step of 4 ms then comes
- * every 66 ms: 6 % of the loop, for about 7,000 messages deleted a second.
+ * every 66 ms, which is 6 % of the loop. At 63 us a message, measured on two busy cores, it then deletes about 1,000 a second;
+ * and 4,000 where it is not kept off.
  */
 export const PUT_OFF_MS_MAX = 50
 
