@@ -1,5 +1,5 @@
 /** What the log forgets, when, and how little at a time; misuse first. */
-import { MessageStore, type Write } from "@pontoon/runtime"
+import { type MessageRow, MessageStore, type Write } from "@pontoon/runtime"
 import {
   append,
   appendChunk,
@@ -144,8 +144,8 @@ describe("2 what is deleted", () => {
         write(...done("keyed", { idempotencyKey: "k" }), ...done("plain"))
         exhaust(prunerOf(database, { ageMsMax: 0 }), START_MS + 7 * 24 * HOUR_MS - 1)
         expect(ids(database)).toEqual(["keyed"])
-        const receipt: Array<{ readonly id: string; readonly reply: string | null }> = []
-        applyWrites(prepareStatements(database), [append("again", { idempotencyKey: "k" })], receipt as never)
+        const receipt: Array<MessageRow> = []
+        applyWrites(prepareStatements(database), [append("again", { idempotencyKey: "k" })], receipt)
         expect(receipt).toMatchObject([{ id: "keyed", reply: '"reply 1"' }])
         exhaust(prunerOf(database, { ageMsMax: 0 }), START_MS + 7 * 24 * HOUR_MS)
         expect(ids(database)).toEqual([])
