@@ -7,11 +7,11 @@
  * output, a line each: `accepted ID`, `replied ID REPLY`, `answered KEY REPLY`. `drain` sends nothing, and ends with 0 when
  * nothing is unfinished.
  */
-import { writeSync } from "node:fs"
 import { Actor, ActorSystem, CrashPoints, makePool, Task } from "@pontoon/runtime"
 import { Effect, Layer, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { SqliteStore } from "../../src/index.ts"
+import { say } from "../support/say.ts"
 
 const [, , file = "", mode = "drain", point = "none", occurrence = "1", seed = "1", run = "0"] = process.argv
 const CALLERS = 12
@@ -90,7 +90,7 @@ const crash = (passed: string): void => {
 }
 
 /** Synchronous, so that the line is out before anything else can happen to this process. */
-const report = (...words: ReadonlyArray<string>) => Effect.sync(() => writeSync(1, `${words.join(" ")}\n`))
+const report = (...words: ReadonlyArray<string>) => Effect.sync(() => say(words.join(" ")))
 
 /** mulberry32: the same load for the same seed. */
 const makeRandom = (start: number) => {

@@ -5,11 +5,11 @@
  * Each of its callers writes one chain of commits: the n-th appends message `c-n` claimed, records a step of it, puts n
  * into the caller's actor, and settles `c-(n-1)`. What was acknowledged goes to standard output, a line `c n` each.
  */
-import { writeSync } from "node:fs"
 import { CrashPoints, type Write } from "@pontoon/runtime"
 import { appendClaimed, putActor, recordStep, settle } from "@pontoon/runtime/testing"
 import { Effect } from "effect"
 import { SqliteStore } from "../../src/index.ts"
+import { say } from "./say.ts"
 
 const [, , file = "", point = "none", occurrence = "1", checkpoint = "commit"] = process.argv
 const CALLERS = 16
@@ -36,8 +36,7 @@ await SqliteStore.make(file, options).pipe(
         Effect.gen(function* () {
           for (let n = 0; n < 100_000; n++) {
             yield* store.commit(commitOf(caller, n))
-            // Synchronous, so that the line is out before anything else can happen to this process.
-            writeSync(1, `${caller} ${n}\n`)
+            say(`${caller} ${n}`)
           }
         }),
       ),
