@@ -2,6 +2,14 @@ export { ActorSystem, type ActorSystemOptions, TerminalEscalated } from "./Actor
 export * as Actor from "./actor/Actor.ts"
 export type { ActorContext, ActorSelf, ChildOptions, DispatchNote, SendOptions } from "./actor/ActorContext.ts"
 export type { BoundRef } from "./actor/BoundRef.ts"
+export {
+  fromMachine,
+  type MachineAct,
+  type MachineOptions,
+  type MachineReply,
+  type MachineTasks,
+  TerminalMachineMistake,
+} from "./actor/fromMachine.ts"
 export type { LifecycleState } from "./actor/lifecycle.ts"
 export * as Task from "./actor/Task.ts"
 export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"

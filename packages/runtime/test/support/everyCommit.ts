@@ -1,0 +1,66 @@
+/**
+ * The boundary between a scenario and death: runs it once for every commit that it makes, and dies once before that
+ * commit and once after it, with nobody told; then a new system finds the log, and the scenario must come out the same.
+ */
+import { type Actor, MessageStore } from "@pontoon/runtime"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { makeWorld, turns, type World } from "./World.ts"
+
+type Store = MessageStore["Service"]
+
+/** A scenario that does not end within so many commits goes round in circles. */
+const COMMITS_MAX = 200
+
+/** Applies the first `last` commits, and never answers one from `last` on. */
+const dyingStore = (store: Store, last: number, reached: () => void): Store => {
+  let count = 0
+  return MessageStore.of({
+    ...store,
+    commit: (writes) =>
+      Effect.suspend(() => {
+        count++
+        if (count < last) return store.commit(writes)
+        reached()
+        return count === last ? Effect.andThen(store.commit(writes), Effect.never) : Effect.never
+      }),
+  })
+}
+
+export interface Scenario<A extends Actor.AnyActor> {
+  readonly actors: ReadonlyArray<A>
+  /** Sends; runs again after the death, so it must use idempotency keys. */
+  readonly drive: (world: World) => Effect.Effect<unknown, unknown>
+  /** How much time passes before and after the death, in milliseconds. */
+  readonly lastsMs?: number
+  readonly check: (world: World, died: number) => Effect.Effect<void>
+}
+
+/** Gives how often it died. */
+export const everyCommit = <A extends Actor.AnyActor>({ actors, check, drive, lastsMs = 0 }: Scenario<A>) =>
+  Effect.gen(function* () {
+    for (let last = 1; last <= COMMITS_MAX; last++) {
+      let died = false
+      const world = yield* makeWorld({
+        actors,
+        wrap: (store) => dyingStore(store, last, () => (died = true)),
+      })
+      const run = Effect.gen(function* () {
+        yield* Effect.forkDetach(Effect.ignore(drive(world)))
+        for (let step = 0; step < 4; step++) {
+          yield* turns
+          yield* TestClock.adjust(lastsMs / 4)
+        }
+        yield* turns
+      })
+      yield* run
+      if (!died) return last - 1
+      yield* world.crashInto({ actors })
+      yield* run
+      // Past every backoff of a message that was running.
+      yield* TestClock.adjust(60_000)
+      yield* turns
+      yield* check(world, last)
+    }
+    throw new Error(`the scenario makes more than ${COMMITS_MAX} commits`)
+  })
