@@ -27,7 +27,15 @@ import { type Actor, type ActorOptions, type HandlerFailure, make } from "./Acto
 import type { ActorContext } from "./ActorContext.ts"
 import { machineRun, nameOf } from "./machineRun.ts"
 import type { Ref } from "./Ref.ts"
-import { jsonOf, type MachineInput, MachineState, type RunExit, stepMachine } from "./stepMachine.ts"
+import {
+  jsonOf,
+  type MachineBounds,
+  type MachineInput,
+  MachineState,
+  type RunExit,
+  type StoredMachine,
+  stepMachine,
+} from "./stepMachine.ts"
 import { type AnyTask, compileTask } from "./Task.ts"
 
 /** The machine threw, is past a bound, or does what a durable one cannot; the message changed nothing. */
@@ -125,6 +133,7 @@ type Own = (typeof OWN)[number]
 const ownTasks = new Map(OWN.map((task) => [task._tag as string, compileTask(task)]))
 const ownRef = (type: string, id: string): Ref<Own> => ({ kind: "actor", type, id, tasks: ownTasks })
 
+type RunPayload = (typeof Run.payloadSchema)["Type"]
 type Handler = ActorContext<AnyTask, unknown, undefined>
 
 /** One action as a step. */
@@ -164,6 +173,65 @@ const settle = (effect: Effect.Effect<unknown, unknown, unknown>, attemptsLeft: 
     }),
   )
 
+/** What the handlers know of their machine. */
+interface Definition {
+  readonly name: string
+  readonly machine: AnyStateMachine
+  readonly bounds: MachineBounds
+  readonly attemptsMax: number
+  readonly input: (id: string) => unknown
+  readonly actions: Acts<AnyStateMachine>
+  readonly actors: Runs
+}
+
+/** Steps the machine, and does what it wants done. */
+const takeInput = Effect.fnUntraced(function* (
+  definition: Definition,
+  input: MachineInput | undefined,
+  actor: Handler,
+) {
+  const { actions, bounds, machine, name } = definition
+  const { id } = actor.self
+  const { acts, state } = yield* Effect.try({
+    // The state was decoded by this definition's own schema.
+    try: () => stepMachine(machine, bounds, actor.state as StoredMachine | null, () => definition.input(id), input),
+    catch: (error) => {
+      const why = error instanceof Error ? error.message : String(error)
+      return new TerminalMachineMistake({ actor: name, message: `The machine of ${name}/${id} cannot go on: ${why}.` })
+    },
+  })
+  for (const each of acts) {
+    if (each._tag === "Action") yield* act(`${name}/${id}`, each.action, actions, actor)
+    else if (each._tag === "Timer") {
+      const { delayMs, event, to, token } = each
+      yield* actor.send(ownRef(name, id), "xstate.timer", { token, to, event }, { delayMs })
+    } else {
+      const { input: given, path, run, srcs } = each
+      // Only a mailbox of its own: the message itself says whose it is.
+      const beside = ownRef(name, `${run}~${id}`.slice(0, ID_LENGTH_MAX))
+      const payload = { parent: id, path, run, srcs, ...(given === undefined ? {} : { input: given }) }
+      yield* actor.send(beside, "xstate.run", payload)
+    }
+  }
+  actor.setState(state)
+  const { historyValue: _history, ...shown } = state.root
+  return shown
+})
+
+/** Runs an invoked promise or Effect at its address beside the machine, and tells the machine of its end. */
+const runChild = Effect.fnUntraced(function* (definition: Definition, payload: RunPayload, actor: Handler) {
+  const { input, parent, path, run, srcs } = payload
+  const src = srcs[srcs.length - 1] ?? ""
+  const effect = definition.actors[src]
+  const left = actor.message.attempt < definition.attemptsMax
+  const exit: RunExit = yield* actor.step(src, Exit, (key) =>
+    effect === undefined
+      ? machineRun(definition.machine, srcs, input)
+      : settle(effect({ input: input as never, key }), left),
+  )
+  yield* actor.send(ownRef(definition.name, parent), "xstate.settled", { path, run, exit })
+})
+
 /**
  * Makes a durable actor of `machine`. Its tasks are named like the events of `options.events`, and answer with the
  * machine's state, value and context; `Snapshot` answers the same without an event. The machine starts with its first
@@ -180,65 +248,27 @@ export const fromMachine = <
   machine: M,
   options: MachineOptions<M, E, C, A, P>,
 ): Actor<MachineTasks<E, C>, Exclude<ServicesOf<A> | ServicesOf<P>, Scope.Scope>> => {
-  const { actions = {}, actors = {}, childrenMax = 1_000, eventsMax = 1_000, timersMax = 1_000 } = options
+  const { childrenMax = 1_000, eventsMax = 1_000, timersMax = 1_000 } = options
   const context: Context = options.context
   const reply = replyOf(context)
-  const attemptsMax = options.retry?.attemptsMax ?? RETRY_DEFAULT.attemptsMax
-  const State = Schema.NullOr(MachineState(context))
-
-  const take = (input: MachineInput | undefined, actor: Handler) =>
-    Effect.gen(function* () {
-      const { id } = actor.self
-      const { acts, snapshot, state } = yield* Effect.try({
-        try: () => {
-          const stored = actor.state as (typeof State)["Type"]
-          return stepMachine(machine, { childrenMax, eventsMax, timersMax }, stored, () => options.input?.(id), input)
-        },
-        catch: (error) => {
-          const why = error instanceof Error ? error.message : String(error)
-          return new TerminalMachineMistake({
-            actor: name,
-            message: `The machine of ${name}/${id} cannot go on: ${why}.`,
-          })
-        },
-      })
-      for (const each of acts) {
-        if (each._tag === "Action") yield* act(`${name}/${id}`, each.action, actions as Acts<AnyStateMachine>, actor)
-        else if (each._tag === "Timer") {
-          const { delayMs, event, to, token } = each
-          yield* actor.send(ownRef(name, id), "xstate.timer", { token, to, event }, { delayMs })
-        } else {
-          const { input: given, path, run, srcs } = each
-          // Only a mailbox of its own: the message itself says whose it is.
-          const beside = ownRef(name, `${run}~${id}`.slice(0, ID_LENGTH_MAX))
-          const payload = { parent: id, path, run, srcs, ...(given === undefined ? {} : { input: given }) }
-          yield* actor.send(beside, "xstate.run", payload)
-        }
-      }
-      actor.setState(state)
-      const { error: _error, historyValue: _history, ...shown } = state.root
-      const error = snapshot.error === undefined ? {} : { error: state.root.error ?? null }
-      return { ...shown, ...error }
-    })
-
-  const run = (payload: (typeof Run.payloadSchema)["Type"], actor: Handler) =>
-    Effect.gen(function* () {
-      const { input, parent, path, run: number, srcs } = payload
-      const src = srcs[srcs.length - 1] ?? ""
-      const effect = (actors as Runs)[src]
-      const left = actor.message.attempt < attemptsMax
-      const exit: RunExit = yield* actor.step(src, Exit, (key) =>
-        effect === undefined ? machineRun(machine, srcs, input) : settle(effect({ input: input as never, key }), left),
-      )
-      yield* actor.send(ownRef(name, parent), "xstate.settled", { path, run: number, exit })
-    })
-
+  const given = options.input
+  const definition: Definition = {
+    name,
+    machine,
+    bounds: { childrenMax, eventsMax, timersMax },
+    attemptsMax: options.retry?.attemptsMax ?? RETRY_DEFAULT.attemptsMax,
+    input: given === undefined ? () => undefined : given,
+    // Called with what this very machine says of its own actions.
+    actions: (options.actions ?? {}) as Acts<AnyStateMachine>,
+    actors: options.actors ?? {},
+  }
+  const take = (input: MachineInput | undefined, actor: Handler) => takeInput(definition, input, actor)
   const events = Object.entries(options.events).map(([type, payload]) => Rpc.make(type, { payload, success: reply }))
   const handlers: Record<string, unknown> = {
     Snapshot: (_: unknown, actor: Handler) => take(undefined, actor),
     "xstate.timer": (timer: (typeof Timer.payloadSchema)["Type"], actor: Handler) =>
       Effect.asVoid(take({ _tag: "Timer", ...timer }, actor)),
-    "xstate.run": run,
+    "xstate.run": (run: RunPayload, actor: Handler) => runChild(definition, run, actor),
     "xstate.settled": (end: (typeof Settled.payloadSchema)["Type"], actor: Handler) =>
       Effect.asVoid(take({ _tag: "Settled", ...end }, actor)),
   }
@@ -249,7 +279,7 @@ export const fromMachine = <
   const { mailbox, retry, supervision, version } = options
   const made = make(name, {
     protocol,
-    state: State,
+    state: Schema.NullOr(MachineState(context)),
     initialState: null,
     handlers: handlers as never,
     ...(mailbox === undefined ? {} : { mailbox }),

@@ -47,7 +47,7 @@ export const MachineState = <C extends Schema.Codec<unknown, unknown>>(context: 
     /** The number of the next timer or run. */
     next: Schema.Int,
   })
-type State = ReturnType<typeof MachineState<Schema.Codec<unknown, unknown>>>["Type"]
+export type StoredMachine = ReturnType<typeof MachineState<Schema.Codec<unknown, unknown>>>["Type"]
 
 /** What a step leaves to be done, in order. */
 export type Act =
@@ -145,7 +145,7 @@ class Stepping {
   readonly #queue: Array<{ readonly path: string; readonly event: AnyEventObject }> = []
   #next: number
 
-  constructor(machine: AnyStateMachine, bounds: MachineBounds, state: State | null) {
+  constructor(machine: AnyStateMachine, bounds: MachineBounds, state: StoredMachine | null) {
     this.#machine = machine
     this.#bounds = bounds
     this.#timers = new Map(Object.entries(state?.timers ?? {}).map(([token, key]) => [Number(token), key]))
@@ -160,7 +160,7 @@ class Stepping {
   }
 
   /** The machine goes on from its stored state. */
-  restore(state: State): void {
+  restore(state: StoredMachine): void {
     const nested = (path: string): object =>
       Object.fromEntries(
         Object.entries(state.children)
@@ -207,7 +207,7 @@ class Stepping {
     return this.#nodes.get("")!.snapshot
   }
 
-  state(): State {
+  state(): StoredMachine {
     const persisted = this.#machine.getPersistedSnapshot(this.root) as AnyMachineSnapshot
     const root = {
       status: persisted.status,
@@ -217,7 +217,7 @@ class Stepping {
     }
     const output = jsonOf(persisted.output)
     const error = jsonOf(persisted.error)
-    const children: Record<string, State["children"][string]> = {}
+    const children: Record<string, StoredMachine["children"][string]> = {}
     for (const [path, { run, self, snapshot, srcs }] of this.#nodes) {
       if (path === "") continue
       const own = isMachine(self.logic) ? { ...self.logic.getPersistedSnapshot(snapshot) } : { ...snapshot }
@@ -385,10 +385,10 @@ class Stepping {
 export const stepMachine = (
   machine: AnyStateMachine,
   bounds: MachineBounds,
-  state: State | null,
+  state: StoredMachine | null,
   birth: () => unknown,
   input: MachineInput | undefined,
-): { readonly state: State; readonly acts: ReadonlyArray<Act>; readonly snapshot: AnyMachineSnapshot } => {
+): { readonly state: StoredMachine; readonly acts: ReadonlyArray<Act>; readonly snapshot: AnyMachineSnapshot } => {
   const stepping = new Stepping(machine, bounds, state)
   if (state === null) stepping.begin(birth())
   else stepping.restore(state)
