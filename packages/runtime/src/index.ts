@@ -19,6 +19,19 @@ export * from "./message/Envelope.ts"
 export * from "./message/Feedback.ts"
 export * from "./message/MessageId.ts"
 export * from "./message/Reply.ts"
+export { type Best, type BestOfOptions, bestOf } from "./patterns/bestOf.ts"
+export { forward, forwardStream } from "./patterns/forward.ts"
+export {
+  type Answer,
+  type Gathered,
+  type PatternContext,
+  type ScatterFailure,
+  type ScatterOptions,
+  scatter,
+  TerminalInvalidScatter,
+} from "./patterns/scatter.ts"
+export { makeTopic, TerminalTopicFull, type Topic, type TopicOptions } from "./patterns/Topic.ts"
+export { type Vote, type VoteOptions, vote } from "./patterns/vote.ts"
 export * from "./ports/CrashPoints.ts"
 export * from "./ports/LogReader.ts"
 export * from "./ports/MessageStore.ts"

@@ -1,0 +1,199 @@
+/**
+ * The boundary between one handler and many answers: asks several actors the same at once, goes on when enough have
+ * answered, and takes back what is still asked (scatter-gather; Hohpe and Woolf, Enterprise Integration Patterns, 2003).
+ *
+ * Which answers counted depends on who was quicker, so it is decided once and recorded, as a step: a handler that runs
+ * again counts the same answers, in the same order, and asks nobody a second time. Where a death came between the
+ * decision and taking back the others, these run to their end, or to the deadline of `withinMs`, and nobody listens.
+ */
+import { Deferred, Effect, Exit, Fiber, Predicate, Schema } from "effect"
+import type { Rpc } from "effect/rpc"
+import type { ChildOptions, ErasedContext } from "../actor/ActorContext.ts"
+import type { Ref } from "../actor/Ref.ts"
+import type { AnyTask, DeclaredError, Whole } from "../actor/Task.ts"
+import type { AskFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
+import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
+
+/** A scatter cannot be done as it is written. */
+export class TerminalInvalidScatter extends Schema.TaggedError<TerminalInvalidScatter>()("TerminalInvalidScatter", {
+  message: Schema.String,
+}) {}
+
+/** What a pattern needs of a handler's context. */
+export type PatternContext = Pick<ErasedContext, "ask" | "send" | "step" | "nowMs">
+
+/** One actor's answer. */
+export interface Answer<A> {
+  /** Which of `refs` it is of. */
+  readonly index: number
+  readonly value: A
+}
+
+export interface Gathered<A> {
+  /** In the order in which they came. */
+  readonly answers: ReadonlyArray<Answer<A>>
+  /** Who failed before enough had answered, and how. */
+  readonly failures: ReadonlyArray<{ readonly index: number; readonly tag: string; readonly message: string }>
+  /** Whether enough answered; false: these are the partial results at the deadline, or when nobody was left. */
+  readonly complete: boolean
+}
+
+export interface ScatterOptions<T extends AnyTask, Tag extends Rpc.Tag<T>> {
+  /** The name of the recorded decision, among the handler's steps. */
+  readonly name: string
+  /** Whom to ask: 1 to 1,000. A pool may stand here several times; it chooses a target each time. */
+  readonly refs: ReadonlyArray<Ref<T>>
+  readonly task: Tag
+  readonly payload: Rpc.PayloadConstructor<Rpc.ExtractTag<T, Tag>>
+  /**
+   * How many answers are enough, or what says so of the answers so far. Default all. Raising it waits for slower actors.
+   */
+  readonly enough?: number | ((answers: ReadonlyArray<Answer<Whole<Rpc.ExtractTag<T, Tag>>>>) => boolean)
+  /** Milliseconds from the first attempt on until the answers that have come are taken as they are. Default none. */
+  readonly withinMs?: number
+  /** Further terms of each ask. */
+  readonly options?: Omit<ChildOptions, "timeoutMs" | "idempotencyKey">
+}
+
+export type ScatterFailure = TerminalInvalidScatter | TerminalReplayMismatch | CommitFailure | ReadFailure | AskFailure
+
+/** Each is a message and a fiber, and all their rows are in one step's reach; more belongs into a tree of scatters. */
+const ASKS_MAX = 1_000
+
+const Decision = Schema.Struct({
+  answered: Schema.Array(Schema.Int),
+  failures: Schema.Array(Schema.Struct({ index: Schema.Int, tag: Schema.String, message: Schema.String })),
+  complete: Schema.Boolean,
+})
+
+/** Failures that say nothing of the one who was asked, but that this attempt is over. */
+const ENDS_ATTEMPT = new Set([
+  "RetryableClosing",
+  "RetryableStoreFailure",
+  "TerminalStoreFailure",
+  "TerminalStaleAttempt",
+  "TerminalReplayMismatch",
+])
+
+const tagOf = (error: unknown): string =>
+  Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Failure"
+const textOf = (error: unknown): string =>
+  Predicate.hasProperty(error, "message") && typeof error.message === "string" ? error.message : String(error)
+
+interface Terms {
+  readonly enough?: unknown
+  readonly name: string
+  readonly refs: ReadonlyArray<unknown>
+  readonly withinMs?: number
+}
+
+const mistakeIn = ({ enough, name, refs, withinMs }: Terms): string | undefined => {
+  if (refs.length === 0 || refs.length > ASKS_MAX) return `it asks ${refs.length} actors, and may ask 1 to ${ASKS_MAX}`
+  if (typeof enough === "number" && !(Number.isSafeInteger(enough) && enough >= 1 && enough <= refs.length)) {
+    return `enough must be a whole number from 1 to ${refs.length}, the number of actors it asks, and is ${enough}`
+  }
+  if (withinMs !== undefined && !(withinMs > 0 && Number.isFinite(withinMs))) {
+    return `withinMs must be above 0 and finite, and is ${withinMs}; leave it out for no deadline`
+  }
+  return name === "" ? "its name must not be empty" : undefined
+}
+
+/** Takes the number of one durable act and does nothing: an address that knows no task is refused before anything else. */
+const passOver = (actor: PatternContext) =>
+  Effect.ignore(
+    actor.send(
+      { kind: "actor", type: "nobody", id: "nobody", tasks: new Map() } as Ref<never>,
+      "" as never,
+      undefined as never,
+    ),
+  )
+
+/** Asks all, and waits until enough have answered or nobody is left. */
+const race = <A, E>(
+  asks: ReadonlyArray<Effect.Effect<A, E>>,
+  isEnough: (answers: ReadonlyArray<Answer<A>>) => boolean,
+) =>
+  Effect.gen(function* () {
+    const answers: Array<Answer<A>> = []
+    const failures: Array<Gathered<A>["failures"][number]> = []
+    const over = yield* Deferred.make<boolean, E>()
+    const settle = (index: number, exit: Exit.Exit<A, E>): void => {
+      if (Exit.isSuccess(exit)) {
+        answers.push({ index, value: exit.value })
+        if (isEnough(answers)) Deferred.doneUnsafe(over, Exit.succeed(true))
+      } else {
+        const error = Exit.findErrorOption(exit)
+        if (error._tag === "None" || ENDS_ATTEMPT.has(tagOf(error.value)))
+          Deferred.doneUnsafe(over, Exit.failCause(exit.cause))
+        else failures.push({ index, tag: tagOf(error.value), message: textOf(error.value) })
+      }
+      if (answers.length + failures.length === asks.length) Deferred.doneUnsafe(over, Exit.succeed(false))
+    }
+    const fibers: Array<Fiber.Fiber<void>> = []
+    // One after the other, each up to its first wait: the number of an ask must be the same in every attempt.
+    for (const [index, ask] of asks.entries()) {
+      const watched = Effect.flatMap(Effect.exit(ask), (exit) => Effect.sync(() => settle(index, exit)))
+      fibers.push(yield* Effect.forkChild(watched, { startImmediately: true }))
+    }
+    const complete = yield* Effect.ensuring(Deferred.await(over), Fiber.interruptAll(fibers))
+    // Copies: what still came while the others were taken back does not count.
+    return { answers, failures, complete }
+  })
+
+/**
+ * Asks all of `refs` at once and gives the answers of the quickest. Their number is `enough`; with `withinMs`, and where
+ * too many fail, there may be fewer, and `complete` is false. An actor that fails is no failure of the scatter.
+ *
+ * Fails with `TerminalInvalidScatter` where it cannot be done as written, and with what ends the attempt as a whole.
+ */
+export const scatter = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
+  actor: PatternContext,
+  options: ScatterOptions<T, Tag>,
+): Effect.Effect<Gathered<Whole<Rpc.ExtractTag<T, Tag>>>, ScatterFailure> =>
+  Effect.gen(function* () {
+    const { enough, name, payload, refs, task, withinMs } = options
+    const mistake = mistakeIn(options)
+    if (mistake !== undefined)
+      return yield* new TerminalInvalidScatter({ message: `The scatter ${name} is not valid: ${mistake}.` })
+    type A = Whole<Rpc.ExtractTag<T, Tag>>
+    type E = DeclaredError<Rpc.ExtractTag<T, Tag>> | AskFailure
+    const untilMs =
+      withinMs === undefined
+        ? undefined
+        : yield* actor.step(`${name} deadline`, Schema.Number, Effect.succeed(actor.nowMs + withinMs))
+    const ask = (ref: Ref<T>): Effect.Effect<A, E> =>
+      Effect.clockWith((clock) => {
+        // The deadline is each message's own, so that it is kept over restarts.
+        const timeoutMs =
+          untilMs === undefined ? {} : { timeoutMs: Math.max(1, untilMs - clock.currentTimeMillisUnsafe()) }
+        return actor.ask(ref, task, payload, { ...options.options, ...timeoutMs })
+      })
+    const count = typeof enough === "number" ? enough : refs.length
+    const isEnough =
+      typeof enough === "function" ? enough : (answers: ReadonlyArray<Answer<A>>) => answers.length >= count
+    let values: Map<number, A> | undefined
+    const decision = yield* actor.step(
+      name,
+      Decision,
+      Effect.map(race(refs.map(ask), isEnough), ({ answers, complete, failures }) => {
+        values = new Map(answers.map(({ index, value }) => [index, value]))
+        return { answered: answers.map(({ index }) => index), failures: [...failures], complete }
+      }),
+    ) as Effect.Effect<(typeof Decision)["Type"], ScatterFailure>
+    const found =
+      values ??
+      (yield* again(actor, refs.map(ask), new Set(decision.answered)) as Effect.Effect<Map<number, A>, ScatterFailure>)
+    const answers = decision.answered.map((index) => ({ index, value: found.get(index) as A }))
+    return { answers, failures: decision.failures, complete: decision.complete }
+  })
+
+/** In a later attempt: reads the answers that counted, and passes over the others, number for number. */
+const again = <A, E>(actor: PatternContext, asks: ReadonlyArray<Effect.Effect<A, E>>, counted: ReadonlySet<number>) =>
+  Effect.gen(function* () {
+    const values = new Map<number, A>()
+    for (const [index, ask] of asks.entries()) {
+      if (counted.has(index)) values.set(index, yield* ask)
+      else yield* passOver(actor)
+    }
+    return values
+  })
