@@ -1,9 +1,10 @@
 /** A user's own machine as an actor: misuse first, then against a running XState actor, then over deaths. */
 import { describe, expect, it } from "@effect/vitest"
-import { fromMachine } from "@pontoon/runtime"
-import { Effect, Schema } from "effect"
+import { type Actor, fromMachine } from "@pontoon/runtime"
+import { Context, Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import fc from "fast-check"
+import { expectTypeOf } from "vitest"
 import {
   assign,
   createActor,
@@ -17,6 +18,7 @@ import {
   setup,
 } from "xstate"
 import { type Act, type MachineInput, MachineState, stepMachine } from "../src/actor/stepMachine.ts"
+import { RetryableTrouble } from "./support/actors.ts"
 import { everyCommit } from "./support/everyCommit.ts"
 import { makeWorld, row, rows, turns } from "./support/World.ts"
 
@@ -465,6 +467,84 @@ describe("4 what a machine wants done", () => {
         })
       }
       expect(row(world).status).toBe("done")
+    }),
+  )
+  it.effect("4.4 does not repeat an action that is recorded when a later one has failed", () =>
+    Effect.gen(function* () {
+      const done: Array<string> = []
+      const machine = setup({ actions: { one: () => done.push("machine"), two: () => {} } }).createMachine({
+        context: { n: 0 },
+        on: { GO: { actions: ["one", "two", assign({ n: 1 })] } },
+      })
+      let tries = 0
+      const Acting = fromMachine("acting", machine, {
+        events: { GO: {} },
+        context: Count,
+        actions: {
+          two: () =>
+            Effect.suspend(() =>
+              ++tries < 3
+                ? Effect.fail(new RetryableTrouble({ message: "later" }))
+                : Effect.sync(() => done.push("two")),
+            ),
+        },
+      })
+      const world = yield* makeWorld({ actors: [Acting] })
+      yield* world.system.tell(Acting.ref("a"), "GO", {})
+      yield* turns
+      yield* TestClock.adjust(60_000)
+      yield* turns
+      expect(done).toEqual(["machine", "two"])
+      expect(row(world)).toMatchObject({ status: "done", attempt: 3 })
+      expect(yield* world.system.ask(Acting.ref("a"), "Snapshot", undefined)).toMatchObject({ context: { n: 1 } })
+    }),
+  )
+  it.effect("4.5 keeps a child machine and its history in the actor's own state, wherever it dies", () =>
+    Effect.gen(function* () {
+      const Big = fromMachine("big", big, {
+        events: { A: {}, B: {}, C: {}, TICK: {} },
+        context: Schema.Struct({ n: Schema.Number, thirds: Schema.Number, done: Schema.Number }),
+      })
+      const script = ["A", "TICK", "TICK", "TICK", "C", "B", "TICK", "TICK", "TICK", "TICK", "TICK", "A"] as const
+      const running = createActor(big, { clock: new SimulatedClock() }).start()
+      for (const type of script) running.send({ type })
+      // What the child counts depends on no time; the rest of the machine has timers.
+      const { done, thirds } = running.getSnapshot().context
+      expect({ done, thirds }).toEqual({ done: 4, thirds: 2 })
+      yield* everyCommit({
+        actors: [Big],
+        drive: ({ system }) =>
+          Effect.forEach(script, (type, index) => system.ask(Big.ref("a"), type, {}, { idempotencyKey: `${index}` })),
+        check: (world) =>
+          Effect.gen(function* () {
+            const end = yield* Effect.orDie(world.system.ask(Big.ref("a"), "Snapshot", undefined))
+            expect(end.context).toMatchObject({ done, thirds })
+            expect(new Set(rows(world).map(({ actorId }) => actorId))).toEqual(new Set(["a"]))
+            expect(Object.keys(JSON.parse(world.log.actors.get("big/a")?.state ?? "").children)).toEqual(["/kid"])
+          }),
+      })
+    }),
+  )
+  it.effect("4.6 starts with its input, by the actor's id, and says which services its Effects need", () =>
+    Effect.gen(function* () {
+      const machine = setup({ types: { context: {} as { n: number }, input: {} as { n: number } } }).createMachine({
+        context: ({ input }) => ({ n: input.n }),
+      })
+      const Born = fromMachine("born", machine, { events: {}, context: Count, input: (id) => ({ n: id.length }) })
+      const world = yield* makeWorld({ actors: [Born] })
+      expect(yield* world.system.ask(Born.ref("four"), "Snapshot", undefined)).toEqual({
+        status: "active",
+        value: {},
+        context: { n: 4 },
+      })
+      class Till extends Context.Service<Till, { readonly ring: Effect.Effect<void> }>()("Till") {}
+      const Needy = fromMachine("needy", machine, {
+        events: {},
+        context: Count,
+        actions: { ring: () => Effect.flatMap(Till, ({ ring }) => ring) },
+      })
+      expectTypeOf<Actor.Services<typeof Needy>>().toEqualTypeOf<Till>()
+      expectTypeOf<Actor.Services<typeof Born>>().toEqualTypeOf<never>()
     }),
   )
 })

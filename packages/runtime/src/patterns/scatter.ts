@@ -117,17 +117,20 @@ const race = <A, E>(
     const answers: Array<Answer<A>> = []
     const failures: Array<Gathered<A>["failures"][number]> = []
     const over = yield* Deferred.make<boolean, E>()
+    let end: Exit.Exit<boolean, E> | undefined
     const settle = (index: number, exit: Exit.Exit<A, E>): void => {
+      // What still comes while the others are taken back does not count.
+      if (end !== undefined) return
       if (Exit.isSuccess(exit)) {
         answers.push({ index, value: exit.value })
-        if (isEnough(answers)) Deferred.doneUnsafe(over, Exit.succeed(true))
+        if (isEnough(answers)) end = Exit.succeed(true)
       } else {
         const error = Exit.findErrorOption(exit)
-        if (error._tag === "None" || ENDS_ATTEMPT.has(tagOf(error.value)))
-          Deferred.doneUnsafe(over, Exit.failCause(exit.cause))
+        if (error._tag === "None" || ENDS_ATTEMPT.has(tagOf(error.value))) end = Exit.failCause(exit.cause)
         else failures.push({ index, tag: tagOf(error.value), message: textOf(error.value) })
       }
-      if (answers.length + failures.length === asks.length) Deferred.doneUnsafe(over, Exit.succeed(false))
+      if (answers.length + failures.length === asks.length) end ??= Exit.succeed(false)
+      if (end !== undefined) Deferred.doneUnsafe(over, end)
     }
     const fibers: Array<Fiber.Fiber<void>> = []
     // One after the other, each up to its first wait: the number of an ask must be the same in every attempt.
@@ -136,7 +139,6 @@ const race = <A, E>(
       fibers.push(yield* Effect.forkChild(watched, { startImmediately: true }))
     }
     const complete = yield* Effect.ensuring(Deferred.await(over), Fiber.interruptAll(fibers))
-    // Copies: what still came while the others were taken back does not count.
     return { answers, failures, complete }
   })
 

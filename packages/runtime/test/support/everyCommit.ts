@@ -1,6 +1,7 @@
 /**
- * The boundary between a scenario and death: runs it once for every commit that it makes, and dies once before that
- * commit and once after it, with nobody told; then a new system finds the log, and the scenario must come out the same.
+ * The boundary between a scenario and death: runs it once for every commit that it makes, and dies when that commit is
+ * written and nobody is told; then a new system finds the log, and the scenario must come out the same. (To die before a
+ * commit leaves the log of the one before it.)
  */
 import { type Actor, MessageStore } from "@pontoon/runtime"
 import { Effect } from "effect"
