@@ -169,6 +169,32 @@ describe("1 a scatter", () => {
       expect(left.slice(-3)).toEqual([0, 0, 0])
     }),
   )
+  it.effect("1.6 decides nothing when the system closes, and goes on with the next", () =>
+    Effect.gen(function* () {
+      const gate = new Gate()
+      const Slow = makeWorker("slow", (n) => Effect.as(gate.pass, n))
+      const Asker = makeAsker((actor) =>
+        Effect.map(scatter(actor, { ...base, refs: [Slow.ref("a"), Slow.ref("b")] }), ({ answers, failures }) =>
+          failures.length === 0 ? answers.length : -1,
+        ),
+      )
+      const world = yield* makeWorld({ actors: [Slow, Asker] })
+      yield* world.system.tell(Asker.ref("a"), "Work", { n: 0 })
+      yield* turns
+      const closing = yield* Effect.forkChild(world.close)
+      yield* turns
+      yield* TestClock.adjust(60_000)
+      yield* Fiber.join(closing)
+      expect(world.log.steps.size).toBe(0)
+      yield* world.crash
+      yield* TestClock.adjust(60_000)
+      yield* turns
+      yield* gate.open
+      yield* turns
+      expect(row(world)).toMatchObject({ status: "done", reply: "2" })
+      expect(rows(world).length).toBe(3)
+    }),
+  )
 })
 
 describe("2 a vote, and the best of several", () => {
@@ -330,7 +356,7 @@ describe("3 a topic", () => {
       for (let round = 0; round < 4; round++) {
         yield* gate.open
         yield* turns
-        yield* TestClock.adjust(1_000)
+        yield* TestClock.adjust(4_000)
         yield* turns
       }
       expect(JSON.parse(world.log.actors.get("busy/1")?.state ?? "")).toEqual([0, 1, 2])
@@ -341,7 +367,22 @@ describe("3 a topic", () => {
       expect(rows(world).filter(({ task }) => task === "topic.pump").length).toBe(pumps.length)
     }),
   )
-  it.effect("3.6 sends at most 1,000 events in one commit, and the rest after it", () =>
+  it.effect("3.6 tries one that is not there ever less often, and tells it all that it still has when it comes", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld({ actors: [Prices] })
+      yield* world.system.ask(topic, "Subscribe", { type: "shop", id: "1" })
+      yield* publish(world, "a", "b")
+      for (let second = 0; second < 600; second++) yield* TestClock.adjust(1_000)
+      const pumps = rows(world).filter(({ task }) => task === "topic.pump").length
+      // Five by the first minute, and one a minute from then on.
+      expect(pumps).toBeGreaterThan(10)
+      expect(pumps).toBeLessThan(20)
+      yield* world.crashInto({ actors: [Prices, Shop] })
+      yield* TestClock.adjust(60_000)
+      expect(yield* seen(world, "1")).toEqual(["eu0 a", "eu1 b"])
+    }),
+  )
+  it.effect("3.7 sends at most 1,000 events in one commit, and the rest after it", () =>
     Effect.gen(function* () {
       const Many = makeTopic("many", { event: Schema.Int, retain: 1_001 })
       const Sink = makeSink(Many.Event)
@@ -355,7 +396,7 @@ describe("3 a topic", () => {
       expect(rows(world).filter(({ task }) => task === "many.Event").length).toBe(1_001)
     }),
   )
-  it.effect("3.7 tells each once, in order, wherever it dies", () =>
+  it.effect("3.8 tells each once, in order, wherever it dies", () =>
     Effect.gen(function* () {
       yield* everyCommit({
         actors: [Prices, Shop],

@@ -40,8 +40,12 @@ export interface TopicOptions<E extends Schema.Codec<unknown, unknown>> {
 
 /** Sent in one commit at most, over all subscribers; the rest goes with the next. 1,000 rows take some 20 ms of a store. */
 const SENDS_MAX = 1_000
-/** How soon a subscriber that took nothing is tried again, in milliseconds; about as long as a full mailbox needs. */
+/**
+ * How soon subscribers that took nothing are tried again, in milliseconds: about as long as a full mailbox needs, and twice
+ * as long each time that nobody took anything, up to a minute. One that is gone for good costs a commit a minute.
+ */
 const RETRY_MS = 1_000
+const RETRY_MS_MAX = 60_000
 const LIMIT_MAX = 10_000
 
 const Subscriber = Schema.Struct({ type: Address.fields.type, id: Address.fields.id, next: Schema.Int })
@@ -53,6 +57,8 @@ interface State {
   readonly subscribers: Readonly<Record<string, Subscriber>>
   /** Whether a `Pump` is on its way. */
   readonly pumping: boolean
+  /** How often in a row nobody took anything. */
+  readonly fruitless: number
 }
 
 const Pump = Rpc.make("topic.pump")
@@ -105,19 +111,21 @@ const pump = Effect.fnUntraced(function* (state: State, told: Ref<AnyEvent>, nam
       const offset = Math.max(next, state.first)
       const payload = { topic: actor.self.id, offset, missed: offset - next, event: state.events[offset - state.first] }
       const ref = { ...told, type: subscriber.type, id: subscriber.id }
-      sends++
       const sent = yield* Effect.result(actor.send(ref, `${name}.Event`, payload))
       if (sent._tag === "Failure") break
+      sends++
       next = offset + 1
     }
     left ||= next < end
     subscribers[key] = { ...subscriber, next }
   }
+  const fruitless = left && sends === 0 ? state.fruitless + 1 : 0
   if (left && !state.pumping) {
     const again = { kind: "actor", type: actor.self.type, id: actor.self.id, tasks: pumpTasks } as Ref<typeof Pump>
-    yield* actor.send(again, "topic.pump", undefined, { delayMs: sends < SENDS_MAX ? RETRY_MS : 0 })
+    const delayMs = sends >= SENDS_MAX ? 0 : Math.min(RETRY_MS * 2 ** Math.min(fruitless, 10), RETRY_MS_MAX)
+    yield* actor.send(again, "topic.pump", undefined, { delayMs })
   }
-  actor.setState({ ...state, subscribers, pumping: left } satisfies State)
+  actor.setState({ ...state, subscribers, pumping: left, fruitless } satisfies State)
 })
 
 /**
@@ -145,6 +153,7 @@ export const makeTopic = <const N extends string, E extends Schema.Codec<unknown
     events: Schema.Array(event),
     subscribers: Schema.Record(Schema.String, Subscriber),
     pumping: Schema.Boolean,
+    fruitless: Schema.Int,
   })
   const handlers: Record<string, (payload: never, actor: ErasedContext) => Effect.Effect<unknown, unknown>> = {
     Publish: (event: unknown, actor) => {
@@ -182,7 +191,7 @@ export const makeTopic = <const N extends string, E extends Schema.Codec<unknown
     "topic.pump": (_: unknown, actor) => pump({ ...(actor.state as State), pumping: false }, told, name, actor),
   }
   const protocol: ReadonlyArray<AnyTask> = [...topicTasks(event), Pump]
-  const initialState: State = { first: 0, events: [], subscribers: {}, pumping: false }
+  const initialState: State = { first: 0, events: [], subscribers: {}, pumping: false, fruitless: 0 }
   const made = make(name, { protocol, state: StateSchema, initialState, handlers: handlers as never })
   return { ...made, Event: eventTask(name, options.event), ref: (id) => made.ref(id) as Ref<never> }
 }
