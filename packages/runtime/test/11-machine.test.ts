@@ -8,6 +8,7 @@ import { expectTypeOf } from "vitest"
 import {
   assign,
   createActor,
+  createMachine,
   enqueueActions,
   fromCallback,
   fromPromise,
@@ -525,7 +526,32 @@ describe("4 what a machine wants done", () => {
       })
     }),
   )
-  it.effect("4.6 starts with its input, by the actor's id, and says which services its Effects need", () =>
+  it.effect("4.6 takes nothing once it is done, and says when a new program's machine lacks the state it is in", () =>
+    Effect.gen(function* () {
+      const make = (last: string) =>
+        fromMachine(
+          "door",
+          createMachine({
+            context: { n: 0 },
+            initial: "open",
+            states: { open: { on: { GO: last } }, [last]: { type: "final" } },
+          }),
+          { events: { GO: {} }, context: Count },
+        )
+      const Door = make("over")
+      const world = yield* makeWorld({ actors: [Door] })
+      const over = { status: "done", value: "over", context: { n: 0 } }
+      expect(yield* world.system.ask(Door.ref("a"), "GO", {})).toEqual(over)
+      yield* world.crash
+      expect(yield* world.system.ask(Door.ref("a"), "GO", {})).toEqual(over)
+      yield* world.crashInto({ actors: [make("past")] })
+      expect(yield* Effect.flip(world.system.ask(Door.ref("a"), "GO", {}))).toMatchObject({
+        tag: "TerminalMachineMistake",
+        message: expect.stringMatching(/^The machine of door\/a cannot go on: .*over.*\.$/),
+      })
+    }),
+  )
+  it.effect("4.7 starts with its input, by the actor's id, and says which services its Effects need", () =>
     Effect.gen(function* () {
       const machine = setup({ types: { context: {} as { n: number }, input: {} as { n: number } } }).createMachine({
         context: ({ input }) => ({ n: input.n }),

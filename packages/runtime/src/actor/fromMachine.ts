@@ -15,6 +15,9 @@
  * yield* system.ask(Order.ref("42"), "PAY", { cents: 100 })
  * ```
  *
+ * What the machine decides must follow from its state and the event alone (no clock or dice in guards and `assign`s): it
+ * may be stepped again after a crash. What children take and give, and a child machine's context, must be JSON.
+ *
  * Not supported: `onSnapshot`, `systemId`, children that are neither machines nor promises, and inline logic that is
  * spawned without a name. `emit` and `log` are actions like others, called "xstate.emit" and "xstate.log".
  */

@@ -175,6 +175,11 @@ class Stepping {
     const self = createActor(this.#machine, { snapshot } as object)
     const found = (path: string, actor: AnyActor, srcs: ReadonlyArray<string>) => {
       const at: AnyMachineSnapshot = actor.getSnapshot()
+      const kept = path === "" ? state.root : state.children[path]?.snapshot
+      // XState keeps what it cannot restore to itself, as an actor that has failed.
+      if (Predicate.hasProperty(kept, "status") && kept.status !== at.status) {
+        throw at.error instanceof Error ? at.error : new Error("its stored state does not fit it")
+      }
       this.#paths.set(actor, path)
       this.#nodes.set(path, { self: actor, srcs, run: state.children[path]?.run, snapshot: at })
       for (const [id, child] of Object.entries(at.children ?? {})) {
