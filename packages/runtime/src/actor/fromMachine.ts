@@ -28,17 +28,10 @@ import { ID_LENGTH_MAX } from "../message/Address.ts"
 import { RETRY_DEFAULT } from "../supervision/restartPolicy.ts"
 import { type Actor, type ActorOptions, type HandlerFailure, make } from "./Actor.ts"
 import type { ActorContext } from "./ActorContext.ts"
+import { MachineState, type StoredMachine } from "./MachineState.ts"
 import { machineRun, nameOf } from "./machineRun.ts"
 import type { Ref } from "./Ref.ts"
-import {
-  jsonOf,
-  type MachineBounds,
-  type MachineInput,
-  MachineState,
-  type RunExit,
-  type StoredMachine,
-  stepMachine,
-} from "./stepMachine.ts"
+import { jsonOf, type MachineBounds, type MachineInput, type RunExit, stepMachine } from "./stepMachine.ts"
 import { type AnyTask, compileTask } from "./Task.ts"
 
 /** The machine threw, is past a bound, or does what a durable one cannot; the message changed nothing. */

@@ -18,7 +18,8 @@ import {
   sendTo,
   setup,
 } from "xstate"
-import { type Act, type MachineInput, MachineState, stepMachine } from "../src/actor/stepMachine.ts"
+import { MachineState } from "../src/actor/MachineState.ts"
+import { type Act, type MachineInput, stepMachine } from "../src/actor/stepMachine.ts"
 import { RetryableTrouble } from "./support/actors.ts"
 import { everyCommit } from "./support/everyCommit.ts"
 import { makeWorld, row, rows, turns } from "./support/World.ts"
