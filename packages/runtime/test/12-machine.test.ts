@@ -387,7 +387,7 @@ describe("4 what a machine wants done", () => {
             actions: assign({ n: ({ event }) => ((event.error as Error).message.length > 0 ? -1 : 0) }),
           },
         },
-        after: { 2000: "late" },
+        after: { 200000: "late" },
       },
       paid: { after: { 1000: "closed" } },
       late: {},

@@ -56,6 +56,10 @@ export const everyCommit = <A extends Actor.AnyActor>({ actors, check, drive, la
       })
       yield* run
       if (!died) return last - 1
+      // Half of them die again, soon after they have come back.
+      const second = last % 2 === 0 ? Number.POSITIVE_INFINITY : 1 + (last % 4)
+      yield* world.crashInto({ actors, wrap: (store) => dyingStore(store, second, () => {}) })
+      yield* run
       yield* world.crashInto({ actors })
       yield* run
       // Past every backoff of a message that was running.
