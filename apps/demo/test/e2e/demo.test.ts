@@ -11,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), "pontoon-demo-e2e-"))
 const db = join(folder, "demo.db")
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-/** DESIGN.md: the columns that must be there. */
+/** The log is a public interface: the columns that must be there. */
 const COLUMNS: Readonly<Record<string, string>> = {
   messages:
     "seq id actor_type actor_id task codec status priority attempt created_at_ms deliver_at_ms deadline_at_ms started_at_ms finished_at_ms sender correlation_id causation_id idempotency_key trace_id body reply error",
