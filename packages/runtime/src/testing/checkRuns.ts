@@ -1,0 +1,115 @@
+/**
+ * The boundary between what handlers did and what the log says of it. These checkers look at runs as handlers saw them,
+ * which a log alone does not hold; like those of `checkers.ts`, each gives one sentence a violation.
+ */
+import { formatAddress } from "../message/Address.ts"
+import { isFinal, type MessageRow } from "../message/Envelope.ts"
+import type { LogContents, Violations } from "./checkers.ts"
+
+/** One run of a handler. */
+export interface HandlerRun {
+  readonly messageId: string
+  readonly actor: string
+  /** From 1 on. */
+  readonly attempt: number
+  readonly deadlineAtMs: number | null
+  readonly startedAtMs: number
+}
+
+/** What a message's runs are judged by: its row, and the runs before. */
+const wrongRun = (run: HandlerRun, row: MessageRow | undefined, before: HandlerRun | undefined): string | undefined => {
+  if (row === undefined) return "is not in the log"
+  if (run.startedAtMs < row.createdAtMs) return "ran before it was accepted"
+  if (run.attempt > row.attempt) return `ran, and the log knows of ${row.attempt} attempts`
+  if (before !== undefined && run.attempt <= before.attempt) return `ran after its attempt ${before.attempt}`
+  // Its end may be later: a handler that waits for a commit is interrupted when that is written.
+  if (run.deadlineAtMs !== null && run.startedAtMs > run.deadlineAtMs) {
+    return `ran at ${run.startedAtMs}, after its deadline ${run.deadlineAtMs}`
+  }
+  if (isFinal(row.status) && run.startedAtMs > (row.finishedAtMs ?? 0)) return `ran after its end at ${row.finishedAtMs}`
+  return undefined
+}
+
+/** Each attempt is run once at most, after those before it, in its time, and none after the message's end. */
+export const checkRuns = ({ messages }: LogContents, runs: ReadonlyArray<HandlerRun>): Violations => {
+  const rows = new Map(messages.map((row) => [row.id, row]))
+  const last = new Map<string, HandlerRun>()
+  return runs.flatMap((run) => {
+    const wrong = wrongRun(run, rows.get(run.messageId), last.get(run.messageId))
+    last.set(run.messageId, run)
+    return wrong === undefined ? [] : [`attempt ${run.attempt} of message ${run.messageId} ${wrong}`]
+  })
+}
+
+/** No message is claimed more often than `attemptsMax`; one that is done was run. */
+export const checkAttempts = (
+  { attempts, messages }: LogContents,
+  runs: ReadonlyArray<HandlerRun>,
+  attemptsMax: number,
+): Violations => {
+  const ran = new Set(runs.map(({ messageId }) => messageId))
+  return messages.flatMap(({ attempt, id, status }) => {
+    if (attempt > attemptsMax) return [`message ${id} had ${attempt} attempts, of ${attemptsMax}`]
+    const failed = attempts.get(id)?.length ?? 0
+    if (failed > attempt) return [`message ${id} failed ${failed} times in ${attempt} attempts`]
+    return status === "done" && !ran.has(id) ? [`message ${id} is done, and never ran`] : []
+  })
+}
+
+/** Nothing starts before its time or after its deadline, and nothing expires before its deadline. */
+export const checkTimes = ({ messages }: LogContents): Violations =>
+  messages.flatMap(({ createdAtMs, deadlineAtMs, deliverAtMs, finishedAtMs, id, startedAtMs, status }) => {
+    if (startedAtMs !== null && startedAtMs < Math.max(createdAtMs, deliverAtMs)) {
+      return [`message ${id} was started at ${startedAtMs}, and was not due before ${deliverAtMs}`]
+    }
+    if (startedAtMs !== null && deadlineAtMs !== null && startedAtMs > deadlineAtMs) {
+      return [`message ${id} was started at ${startedAtMs}, after its deadline ${deadlineAtMs}`]
+    }
+    if (status === "expired" && (deadlineAtMs === null || (finishedAtMs ?? 0) < deadlineAtMs)) {
+      return [`message ${id} expired at ${finishedAtMs}, before its deadline ${deadlineAtMs}`]
+    }
+    return []
+  })
+
+/**
+ * The effect of every answered message is in its actor's state once, and of no other message.
+ *
+ * @param effectsIn the ids of the messages whose effects an encoded state holds
+ */
+export const checkEffects = (
+  { actors, messages }: LogContents,
+  isStateful: (actorType: string) => boolean,
+  effectsIn: (state: string) => ReadonlyArray<string>,
+): Violations => {
+  const left = new Map(
+    messages
+      .filter(({ actorType, status }) => status === "done" && isStateful(actorType))
+      .map(({ actorId, actorType, id }) => [id, formatAddress({ type: actorType, id: actorId })]),
+  )
+  const found = actors.flatMap(({ address, state }) => {
+    const actor = formatAddress(address)
+    return (state === null || !isStateful(address.type) ? [] : effectsIn(state)).flatMap((id) => {
+      const owner = left.get(id)
+      left.delete(id)
+      return owner === actor ? [] : [`${actor} holds an effect of ${id} that is one too many`]
+    })
+  })
+  return [...found, ...[...left].map(([id, actor]) => `${actor} has answered ${id} and holds no effect of it`)]
+}
+
+/** What a handler sent is in the log if, and only if, its message is done. @param sends the sender's message by what it sent */
+export const checkSends = ({ messages }: LogContents, sends: ReadonlyMap<string, string>): Violations => {
+  const rows = new Map(messages.map((row) => [row.id, row]))
+  return [...sends].flatMap(([id, parentId]) => {
+    const isDone = rows.get(parentId)?.status === "done"
+    if (isDone === rows.has(id)) return []
+    return [isDone ? `${parentId} is done, and ${id} was not sent` : `${id} was sent, and ${parentId} is not done`]
+  })
+}
+
+/** What was read of a streamed reply is how it begins in the log. @param read encoded chunks, from the first on */
+export const checkReading = ({ chunks }: LogContents, messageId: string, read: ReadonlyArray<string>): Violations => {
+  const written = chunks.get(messageId) ?? []
+  const wrong = read.findIndex((data, nth) => written[nth]?.data !== data)
+  return wrong < 0 ? [] : [`chunk ${wrong} of message ${messageId} was read as ${read[wrong]}, and the log says ${written[wrong]?.data}`]
+}

@@ -1,0 +1,100 @@
+/**
+ * The boundary to a whole life in a moment: the real `ActorSystem` on a log in memory, with simulated time, chance and disk,
+ * everything from one seed. The same seed gives the same history, byte for byte.
+ *
+ * What goes wrong, all of it drawn from the seed:
+ * - the process is killed, at any moment and at every name of `CRASH_POINTS`, between a commit and its callers' being told
+ *   too, and started again on what was committed; or it is closed, and drains first
+ * - the disk takes its time, is slow for a while, refuses some or all commits for a while (busy, full, io)
+ * - handlers wait, fail so that they are retried or not, fail as they declared, throw; in any of their attempts
+ * - targets of the pool crash, and cannot be started for a while; actors are stopped
+ * - callers leave before they are answered, take messages back, use a key twice for the same message and for another
+ * - deadlines, delays and priorities of all sizes; a strict mailbox of six places that overflows
+ *
+ * What does not: writes are never torn and never lost once told (that is the disk's promise, and `test/crash` of the store
+ * looks at it), the clock does not step, and one process at a time opens the log.
+ *
+ * When the last action is done the faults end, everything must come to its end, and `judge` looks at all of it; as it does
+ * at the log after each death.
+ */
+import { Effect } from "effect"
+import { judge } from "./simulation/judge.ts"
+import { makePlan } from "./simulation/makePlan.ts"
+import type { Plan } from "./simulation/Plan.ts"
+import { SimulatedCluster } from "./simulation/SimulatedCluster.ts"
+import { Witness } from "./simulation/Witness.ts"
+
+export interface SimulateOptions {
+  /** Things done from outside. Default 30: most of what is found is found with few, and shown shorter. */
+  readonly messages?: number
+  /** Keeps a line for everything that happens. Default false. */
+  readonly history?: boolean
+}
+
+export interface Simulated {
+  readonly plan: Plan
+  /** One sentence each; none where all is well. */
+  readonly violations: ReadonlyArray<string>
+  /** SHA-256 of the history. */
+  readonly digest: string
+  readonly history: ReadonlyArray<string>
+  /** Messages in the log at the end. */
+  readonly messages: number
+  readonly commits: number
+  /** Processes that were started. */
+  readonly processes: number
+  /** Milliseconds from the start to the end, in simulated time. */
+  readonly elapsedMs: number
+}
+
+const MESSAGES_DEFAULT = 30
+/** How often it is asked whether all is done, and for how long at most; the longest delay is five seconds. */
+const POLL_MS = 100
+const DRAIN_MS_MAX = 120_000
+
+/** Runs a plan to its end. */
+export const simulatePlan = (plan: Plan, options: SimulateOptions = {}): Simulated => {
+  const witness = new Witness(options.history ?? false)
+  let violations: ReadonlyArray<string> = []
+  const look = (drained: boolean): void => {
+    if (violations.length > 0) return
+    violations = judge(cluster.disk.log, witness, { drained, closed: cluster.closes > 0 })
+  }
+  const cluster: SimulatedCluster = new SimulatedCluster(plan, witness, () => look(false))
+  const { time } = cluster
+  const startedAtMs = time.nowMs
+  let over = false
+  const finish = (): void => {
+    over = true
+    look(true)
+    if (violations.length === 0 && cluster.held.length > 0) violations = [`${cluster.held} were never let go`]
+  }
+  const poll = (untilMs: number): void => {
+    const system = cluster.serving
+    const isDone = system !== undefined && witness.waiting.size === 0 && Effect.runSync(system.unfinished) === 0
+    if (isDone) cluster.close(finish)
+    else if (time.nowMs > untilMs) finish()
+    else time.at(time.nowMs + POLL_MS, () => poll(untilMs))
+  }
+  const lastMs = Math.max(0, ...plan.actions.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs))
+  time.at(startedAtMs + lastMs + 1, () => {
+    cluster.calm()
+    poll(time.nowMs + DRAIN_MS_MAX)
+  })
+  time.run(() => over || violations.length > 0)
+  if (!over && violations.length === 0) violations = ["the simulation stood still before its end"]
+  return {
+    plan,
+    violations,
+    digest: witness.digest(),
+    history: witness.history,
+    messages: cluster.disk.log.messages.size,
+    commits: cluster.disk.commits,
+    processes: cluster.lives,
+    elapsedMs: time.nowMs - startedAtMs,
+  }
+}
+
+/** Runs what `seed` says. */
+export const simulate = (seed: number, options: SimulateOptions = {}): Simulated =>
+  simulatePlan(makePlan(seed, options.messages ?? MESSAGES_DEFAULT), options)

@@ -1,0 +1,79 @@
+/**
+ * The boundary between a seed and what will happen: a plan is everything that a simulation does to the runtime, as data,
+ * so that a shorter one can be made of it. What a message does is a script; a message carries its script's number.
+ */
+import type { CrashPoint } from "../../ports/CrashPoints.ts"
+
+/** One thing that a handler does. */
+export type Act =
+  | { readonly do: "wait"; readonly ms: number }
+  | { readonly do: "step"; readonly ms: number }
+  /** Waits for the answer; `boldly` goes on where there is none. */
+  | { readonly do: "ask"; readonly to: string; readonly script: number; readonly boldly: boolean; readonly terms: Terms }
+  | { readonly do: "stream"; readonly to: string; readonly script: number; readonly terms: Terms }
+  | { readonly do: "send"; readonly to: string; readonly script: number; readonly terms: Terms }
+  /** Adds to a streamed reply; does nothing in a task that does not stream. */
+  | { readonly do: "emit"; readonly count: number; readonly ms: number }
+  /** Fails in the first `attempts` attempts. */
+  | {
+      readonly do: "fail"
+      readonly how: "retryable" | "terminal" | "declared" | "throw"
+      readonly attempts: number
+    }
+
+export interface Script {
+  readonly acts: ReadonlyArray<Act>
+  /** Whether a streaming handler that runs again goes on where it was, or says it all again. */
+  readonly resumes: boolean
+}
+
+export interface Terms {
+  readonly timeoutMs?: number
+  readonly delayMs?: number
+  readonly priority?: number
+  readonly idempotencyKey?: string
+}
+
+/** What somebody outside does, at `atMs` after the start. */
+export type Action = { readonly atMs: number } & (
+  | {
+      readonly kind: "tell" | "ask" | "stream"
+      readonly to: string
+      readonly script: number
+      readonly terms: Terms
+      /** Whoever waits gives up after so many milliseconds. */
+      readonly leavesAfterMs: number | undefined
+    }
+  /** Takes back the `nth` of the messages that have been accepted by then, counted round. */
+  | { readonly kind: "cancel"; readonly nth: number }
+)
+
+/** What befalls the system, at `atMs` after the start. */
+export type Fault = { readonly atMs: number } & (
+  /** The process is killed, and started again `downMs` later. */
+  | { readonly kind: "kill"; readonly downMs: number }
+  /** The same, at the `occurrence`-th passing of a crash point from then on. */
+  | { readonly kind: "killAt"; readonly point: CrashPoint; readonly occurrence: number; readonly downMs: number }
+  /** The process drains and ends, and is started again. */
+  | { readonly kind: "close"; readonly downMs: number }
+  | {
+      readonly kind: "refuse"
+      readonly reason: "busy" | "full" | "io"
+      readonly share: number
+      readonly forMs: number
+    }
+  | { readonly kind: "slow"; readonly byMs: number; readonly forMs: number }
+  /** A target's resource dies. */
+  | { readonly kind: "crash"; readonly target: string }
+  /** A target cannot be started. */
+  | { readonly kind: "down"; readonly target: string; readonly forMs: number }
+  /** An operator stops an actor, which is back with the next process. */
+  | { readonly kind: "stop"; readonly actor: string }
+)
+
+export interface Plan {
+  readonly seed: number
+  readonly scripts: ReadonlyArray<Script>
+  readonly actions: ReadonlyArray<Action>
+  readonly faults: ReadonlyArray<Fault>
+}

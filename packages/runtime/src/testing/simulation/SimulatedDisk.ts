@@ -1,0 +1,99 @@
+/**
+ * The boundary to a disk in a simulation: a log in memory behind a `MessageStore` that takes its time, refuses, and loses
+ * what was not committed when its process dies. It writes in batches as SQLite's writer does: all that was asked for while
+ * the batch before was written goes into one transaction, and its callers are told in order, one right after the other.
+ */
+import { Effect, Exit } from "effect"
+import type { CrashPointHook } from "../../ports/CrashPoints.ts"
+import { type CommitReceipt, MessageStore } from "../../ports/MessageStore.ts"
+import { type CommitFailure, RetryableStoreFailure, TerminalStaleAttempt } from "../../ports/StoreFailure.ts"
+import type { Write } from "../../ports/Write.ts"
+import { applyCommit, type MemoryLog, makeMemoryLog } from "../MemoryLog.ts"
+import { openMemoryLog } from "../MemoryStore.ts"
+import type { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
+import type { SeededRandom } from "./seededRandom.ts"
+
+type Result = Exit.Exit<CommitReceipt, CommitFailure>
+
+interface Waiting {
+  readonly writes: ReadonlyArray<Write>
+  readonly resume: (result: Result) => void
+}
+
+/** A healthy disk answers within this, in milliseconds; 0 is as common as any, so that things fall together. */
+const LATENCY_MS_MAX = 4
+
+export class SimulatedDisk {
+  readonly log: MemoryLog = makeMemoryLog()
+  /** Refuses `share` of all commits, while set. */
+  trouble: { readonly reason: "busy" | "full" | "io"; readonly share: number } | undefined = undefined
+  /** Added to every commit, in milliseconds. */
+  slowMs = 0
+  commits = 0
+  readonly #time: SimulatedTime
+  readonly #random: SeededRandom
+  /** Told of every commit, in the order in which they are applied. */
+  readonly #onCommit: (writes: ReadonlyArray<Write>, result: string) => void
+
+  constructor(
+    time: SimulatedTime,
+    random: SeededRandom,
+    onCommit: (writes: ReadonlyArray<Write>, result: string) => void,
+  ) {
+    this.#time = time
+    this.#random = random
+    this.#onCommit = onCommit
+  }
+
+  /** The store of one process. */
+  open(process: SimulatedProcess, crashPoint: CrashPointHook): MessageStore["Service"] {
+    const reads = Effect.runSync(openMemoryLog(this.log)).store
+    let waiting: Array<Waiting> = []
+    let isWriting = false
+    const write = (): void => {
+      const batch = waiting
+      waiting = []
+      isWriting = batch.length > 0
+      if (!isWriting) return
+      crashPoint("commit.begun")
+      const writtenAtMs = this.#time.nowMs + this.slowMs + this.#random.below(LATENCY_MS_MAX)
+      process.at(writtenAtMs, () => {
+        crashPoint("commit.written")
+        if (!process.alive) return
+        const results = batch.map(({ writes }) => this.#apply(writes))
+        crashPoint("commit.done")
+        process.at(this.#time.nowMs + this.#random.below(2), () => {
+          for (const [nth, { resume }] of batch.entries()) resume(results[nth]!)
+          write()
+        })
+      })
+    }
+    const commit = (writes: ReadonlyArray<Write>) =>
+      Effect.callback<CommitReceipt, CommitFailure>((resume) => {
+        waiting.push({ writes, resume })
+        if (isWriting) return
+        isWriting = true
+        process.at(this.#time.nowMs, write)
+      })
+    return MessageStore.of({ ...reads, commit })
+  }
+
+  #apply(writes: ReadonlyArray<Write>): Result {
+    this.commits++
+    const { trouble } = this
+    if (trouble !== undefined && this.#random.chance(trouble.share)) {
+      this.#onCommit(writes, trouble.reason)
+      const message = `The simulated disk refused a commit (${trouble.reason}); nothing of it was applied.`
+      return Exit.fail(new RetryableStoreFailure({ reason: trouble.reason, message, cause: undefined }))
+    }
+    try {
+      const receipt = applyCommit(this.log, writes)
+      this.#onCommit(writes, "written")
+      return Exit.succeed(receipt)
+    } catch (error) {
+      if (!(error instanceof TerminalStaleAttempt)) throw error
+      this.#onCommit(writes, "stale")
+      return Exit.fail(error)
+    }
+  }
+}

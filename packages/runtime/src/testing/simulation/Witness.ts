@@ -1,0 +1,88 @@
+/**
+ * The boundary between a run and its judges: what was seen from outside the runtime, by callers and by handlers. It is not
+ * the runtime's memory: it survives every process, and knows nothing that a real caller or a real handler could not know.
+ */
+import { createHash } from "node:crypto"
+import type { HandlerRun } from "../checkRuns.ts"
+
+/** What a reader of a stream got. */
+export interface Reading {
+  /** Undefined until the first chunk, which says it. */
+  messageId: string | undefined
+  readonly chunks: Array<string>
+}
+
+export class Witness {
+  readonly accepted: Array<string> = []
+  /** Replies as they were told, encoded, by message id. */
+  readonly replies = new Map<string, string>()
+  /** Messages that were sent with a delay. */
+  readonly delayed = new Set<string>()
+  readonly readings: Array<Reading> = []
+  readonly runs: Array<HandlerRun> = []
+  /** What was recorded for an act of a handler, by its number: `ID.ORDINAL`. */
+  readonly recalled = new Map<string, string>()
+  /** The ids of what handlers sent, each with its sender's. */
+  readonly sends = new Map<string, string>()
+  /** What was seen to be wrong at once. */
+  readonly violations: Array<string> = []
+  /** Callers of the process that lives, by what they wait for. */
+  readonly waiting = new Set<string>()
+  /** Whether a process has died and is still in the middle of a turn: what it says is not said. */
+  isDeaf = false
+  readonly #hash = createHash("sha256")
+  readonly #keepsHistory: boolean
+  /** A line for each thing that happened, where it is kept. */
+  readonly history: Array<string> = []
+
+  constructor(keepsHistory: boolean) {
+    this.#keepsHistory = keepsHistory
+  }
+
+  note(atMs: number, line: string): void {
+    if (this.isDeaf) return
+    const text = `${atMs} ${line}`
+    this.#hash.update(text).update("\n")
+    if (this.#keepsHistory) this.history.push(text)
+  }
+
+  /** Of all that was noted; to be asked for once. */
+  digest(): string {
+    return this.#hash.digest("hex")
+  }
+
+  wrong(violation: string): void {
+    if (!this.isDeaf) this.violations.push(violation)
+  }
+
+  accept(id: string): void {
+    if (!this.isDeaf) this.accepted.push(id)
+  }
+
+  /** A chunk came to a reader; chunks say whose they are: `ID:NUMBER`. */
+  readChunk(reading: Reading, chunk: string): void {
+    if (this.isDeaf) return
+    reading.messageId ??= chunk.slice(0, chunk.lastIndexOf(":"))
+    reading.chunks.push(chunk)
+  }
+
+  /** A reply was told, to whomever. */
+  replied(id: string, reply: string): void {
+    if (this.isDeaf) return
+    const before = this.replies.get(id)
+    if (before !== undefined && before !== reply) {
+      this.violations.push(`message ${id} was answered ${before}, and later ${reply}`)
+    }
+    this.replies.set(id, reply)
+  }
+
+  /** An act of a handler gave `value`; it must give the same whenever it is run again. */
+  recall(key: string, value: string): void {
+    if (this.isDeaf) return
+    const before = this.recalled.get(key)
+    if (before !== undefined && before !== value) {
+      this.violations.push(`act ${key} gave ${before}, and ${value} when it was run again`)
+    }
+    this.recalled.set(key, value)
+  }
+}

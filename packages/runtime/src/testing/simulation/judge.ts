@@ -1,0 +1,54 @@
+/** The boundary between a simulation and its checkers: what must be true after each death, and what once all is done. */
+import { checkAccepted, checkLog, checkReplies, type LogContents, type Violations } from "../checkers.ts"
+import { checkAttempts, checkEffects, checkReading, checkRuns, checkSends, checkTimes } from "../checkRuns.ts"
+import type { MemoryLog } from "../MemoryLog.ts"
+import { ATTEMPTS_MAX } from "./simulatedActors.ts"
+import type { Witness } from "./Witness.ts"
+
+const contentsOf = (log: MemoryLog): LogContents => ({
+  messages: [...log.messages.values()],
+  actors: [...log.actors.values()],
+  steps: log.steps,
+  chunks: new Map([...log.chunks].map(([id, chunks]) => [id, chunks.toSorted((a, b) => a.ordinal - b.ordinal)])),
+  attempts: log.attempts,
+})
+
+/** A pool's targets run more than one message at a time, and have no state. */
+const isSerial = (actorType: string): boolean => actorType !== "model"
+const isStateful = (actorType: string): boolean => isSerial(actorType) && actorType !== "talker"
+
+/** @see checkEffects */
+const effectsIn = (state: string): ReadonlyArray<string> => JSON.parse(state) as ReadonlyArray<string>
+
+export interface JudgeOptions {
+  /** Whether everything must have come to its end. */
+  readonly drained: boolean
+  /** Whether a process was closed on the way; see `OrderOptions`. */
+  readonly closed: boolean
+}
+
+/** Everything that is wrong with the log, or between it and what was seen. */
+export const judge = (log: MemoryLog, witness: Witness, { closed, drained }: JudgeOptions): Violations => {
+  const contents = contentsOf(log)
+  return [
+    ...witness.violations,
+    ...checkLog(contents, { drained, closed, delayed: witness.delayed, isSerial }),
+    ...checkAccepted(contents, witness.accepted),
+    ...checkReplies(contents, witness.replies),
+    ...checkRuns(contents, witness.runs),
+    ...checkAttempts(contents, witness.runs, ATTEMPTS_MAX),
+    ...checkTimes(contents),
+    ...checkEffects(contents, isStateful, effectsIn),
+    ...checkSends(contents, witness.sends),
+    ...witness.readings.flatMap(({ chunks, messageId }) =>
+      messageId === undefined
+        ? []
+        : checkReading(
+            contents,
+            messageId,
+            chunks.map((chunk) => JSON.stringify(chunk)),
+          ),
+    ),
+    ...(drained ? [...witness.waiting].map((call) => `the caller of ${call} waits, and nothing is left to be done`) : []),
+  ]
+}
