@@ -421,4 +421,45 @@ describe("4 a deadline", () => {
       expect(yield* world.system.unfinished).toBe(0)
     }),
   )
+  it.effect("4.4 that passes while the message is being written, or claimed, keeps its handler from starting", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated()
+      let lateMs = 100
+      const late = () => ({ _tag: "late", delayMs: lateMs }) as const
+      const world = yield* makeWorld({ actors: [Worker], wrap: (store) => FaultyStore.wrap(store, late).store })
+      const ask = (timeoutMs: number) =>
+        Effect.forkChild(Effect.flip(world.system.ask(ref, "Work", { n: 1 }, { timeoutMs })), { startImmediately: true })
+      const written = yield* ask(50)
+      yield* TestClock.adjust(200)
+      expect(yield* Fiber.join(written)).toMatchObject({ _tag: "TerminalExpired" })
+      lateMs = 0
+      yield* world.system.tell(ref, "Work", { n: 0 })
+      const claimed = yield* ask(50)
+      yield* turns
+      lateMs = 100
+      yield* gate.open
+      yield* TestClock.adjust(300)
+      expect(yield* Fiber.join(claimed)).toMatchObject({ _tag: "TerminalExpired" })
+      expect(ran).toEqual([0])
+    }),
+  )
+  it.effect("4.5 that takes a message out of a strict mailbox lets what it held back run, as a cancel does", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated({ mailbox: { strict: true } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      yield* world.system.tell(ref, "Work", { n: 1 }, { delayMs: 1_000, timeoutMs: 100 })
+      const second = yield* world.system.tell(ref, "Work", { n: 2 }, { delayMs: 1_000 })
+      yield* world.system.tell(ref, "Work", { n: 3 })
+      yield* TestClock.adjust(100)
+      expect(ran).toEqual([])
+      yield* world.system.cancel(second)
+      yield* turns
+      expect(ran).toEqual([3])
+      yield* gate.open
+      yield* world.system.tell(ref, "Work", { n: 4 }, { delayMs: 1_000, timeoutMs: 100 })
+      yield* world.system.tell(ref, "Work", { n: 5 })
+      yield* TestClock.adjust(100)
+      expect(ran).toEqual([3, 5])
+    }),
+  )
 })

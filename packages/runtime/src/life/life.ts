@@ -261,6 +261,8 @@ export class Life implements Dispatch {
   #interrupt(message: LiveMessage, why: Extract<Interruption, "cancelled" | "expired">): void {
     if (message.phase === "waiting") {
       this.endWaiting(message, why, why === "expired" ? EXPIRED : CANCELLED)
+      // In a strict mailbox it may have held back all that is behind it.
+      this.pump(message.cell)
     } else if (message.phase !== "ending") {
       // Where a commit is being written, there may be nobody to interrupt; `enqueue` or `work` looks at it then.
       message.interruption ??= why
@@ -302,6 +304,8 @@ export class Life implements Dispatch {
     if (this.#system.closed) message.interruption ??= "closing"
     // The actor crashed while the claim was written.
     else if (!takesMessages(state) && state !== "draining") message.interruption ??= "restarted"
+    // The commit took longer than the message had; its alarm rings too late to keep the handler from starting.
+    else if (message.isLate(this.#system.now())) message.interruption ??= "expired"
     this.#busy.enter()
     const fiber = this.#system.fork(this.#work(message), { uninterruptible: true })
     message.fiber = fiber
