@@ -129,15 +129,16 @@ const inTurn = (contents: LogContents, message: MessageRow): boolean =>
   message.priority === 0 &&
   message.attemptsBefore === 0 &&
   (contents.attempts.get(message.id) ?? []).every(
-    ({ error }) => JSON.parse(error).tag === "RetryableProcessDied" || message.status === "failed",
+    ({ attempt, error }) =>
+      JSON.parse(error).tag === "RetryableProcessDied" || (message.status === "failed" && attempt === message.attempt),
   )
 
 export interface OrderOptions {
   /** Whether actors of the type run one message at a time. */
   readonly isSerial: (actorType: string) => boolean
   /**
-   * Whether systems were closed on the way: while one closes, what a running handler asks for is run past what waits from
-   * outside. Default false.
+   * Whether systems were closed on the way: while one closes, what a running handler asks for is run past whatever else
+   * waits. Default false.
    */
   readonly closed?: boolean
   /**
@@ -159,7 +160,7 @@ export const checkOrder = (contents: LogContents, { closed = false, delayed, isS
     const earlier = last.get(actor)
     last.set(actor, message)
     if (earlier?.startedAtMs == null) return []
-    if (closed && message.causationId !== null && earlier.causationId === null) return []
+    if (closed && message.causationId !== null) return []
     if (message.startedAtMs < earlier.startedAtMs)
       return [`${actor} ran ${message.id} before the earlier ${earlier.id}`]
     const overlap = earlier.finishedAtMs === null || earlier.finishedAtMs > message.startedAtMs
