@@ -428,7 +428,9 @@ describe("4 a deadline", () => {
       const late = () => ({ _tag: "late", delayMs: lateMs }) as const
       const world = yield* makeWorld({ actors: [Worker], wrap: (store) => FaultyStore.wrap(store, late).store })
       const ask = (timeoutMs: number) =>
-        Effect.forkChild(Effect.flip(world.system.ask(ref, "Work", { n: 1 }, { timeoutMs })), { startImmediately: true })
+        Effect.forkChild(Effect.flip(world.system.ask(ref, "Work", { n: 1 }, { timeoutMs })), {
+          startImmediately: true,
+        })
       const written = yield* ask(50)
       yield* TestClock.adjust(200)
       expect(yield* Fiber.join(written)).toMatchObject({ _tag: "TerminalExpired" })

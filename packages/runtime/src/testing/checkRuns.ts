@@ -26,7 +26,8 @@ const wrongRun = (run: HandlerRun, row: MessageRow | undefined, before: HandlerR
   if (run.deadlineAtMs !== null && run.startedAtMs > run.deadlineAtMs) {
     return `ran at ${run.startedAtMs}, after its deadline ${run.deadlineAtMs}`
   }
-  if (isFinal(row.status) && run.startedAtMs > (row.finishedAtMs ?? 0)) return `ran after its end at ${row.finishedAtMs}`
+  if (isFinal(row.status) && run.startedAtMs > (row.finishedAtMs ?? 0))
+    return `ran after its end at ${row.finishedAtMs}`
   return undefined
 }
 
@@ -111,5 +112,7 @@ export const checkSends = ({ messages }: LogContents, sends: ReadonlyMap<string,
 export const checkReading = ({ chunks }: LogContents, messageId: string, read: ReadonlyArray<string>): Violations => {
   const written = chunks.get(messageId) ?? []
   const wrong = read.findIndex((data, nth) => written[nth]?.data !== data)
-  return wrong < 0 ? [] : [`chunk ${wrong} of message ${messageId} was read as ${read[wrong]}, and the log says ${written[wrong]?.data}`]
+  return wrong < 0
+    ? []
+    : [`chunk ${wrong} of message ${messageId} was read as ${read[wrong]}, and the log says ${written[wrong]?.data}`]
 }

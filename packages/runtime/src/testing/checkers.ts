@@ -142,20 +142,23 @@ export interface OrderOptions {
    */
   readonly closed?: boolean
   /**
-   * The messages that were sent with a delay: they are in no order. Where it is not known, those are left out whose
+   * The messages that are in no order, such as those sent with a delay. Where it is not known, those are left out whose
    * `deliverAtMs` is after their acceptance, which a retry makes of any message.
    */
-  readonly delayed?: ReadonlySet<string>
+  readonly unordered?: ReadonlySet<string>
 }
 
 /** Serial actors run one message at a time, in the order of acceptance. */
-export const checkOrder = (contents: LogContents, { closed = false, delayed, isSerial }: OrderOptions): Violations => {
+export const checkOrder = (
+  contents: LogContents,
+  { closed = false, isSerial, unordered }: OrderOptions,
+): Violations => {
   const last = new Map<string, MessageRow>()
-  const isDelayed = ({ createdAtMs, deliverAtMs, id }: MessageRow): boolean =>
-    delayed === undefined ? deliverAtMs > createdAtMs : delayed.has(id)
+  const isUnordered = ({ createdAtMs, deliverAtMs, id }: MessageRow): boolean =>
+    unordered === undefined ? deliverAtMs > createdAtMs : unordered.has(id)
   return contents.messages.flatMap((message) => {
     if (!isSerial(message.actorType) || message.startedAtMs === null || !inTurn(contents, message)) return []
-    if (isDelayed(message)) return []
+    if (isUnordered(message)) return []
     const actor = addressOf(message)
     const earlier = last.get(actor)
     last.set(actor, message)

@@ -46,7 +46,9 @@ export const shrinkPlan = (plan: Plan, fails: (plan: Plan) => boolean): Plan => 
     shrinkList(shortest.faults, (faults) => attempt({ ...shortest, faults }))
     for (const [nth, script] of shortest.scripts.entries()) {
       if (script.acts.length === 0) continue
-      shrinkList(script.acts, (acts) => attempt({ ...shortest, scripts: shortest.scripts.with(nth, { ...script, acts }) }))
+      shrinkList(script.acts, (acts) =>
+        attempt({ ...shortest, scripts: shortest.scripts.with(nth, { ...script, acts }) }),
+      )
     }
   }
   return shortest

@@ -9,7 +9,7 @@
  * - handlers wait, fail so that they are retried or not, fail as they declared, throw; in any of their attempts
  * - targets of the pool crash, and cannot be started for a while; actors are stopped
  * - callers leave before they are answered, take messages back, use a key twice for the same message and for another
- * - deadlines, delays and priorities of all sizes; a strict mailbox of six places that overflows
+ * - deadlines, delays and priorities of all sizes; a strict mailbox of two places that overflows
  *
  * What does not: writes are never torn and never lost once told (that is the disk's promise, and `test/crash` of the store
  * looks at it), the clock does not step, and one process at a time opens the log.
@@ -18,6 +18,8 @@
  * at the log after each death.
  */
 import { Effect } from "effect"
+import type { Write } from "../ports/Write.ts"
+import type { MemoryLog } from "./MemoryLog.ts"
 import { judge } from "./simulation/judge.ts"
 import { makePlan } from "./simulation/makePlan.ts"
 import type { Plan } from "./simulation/Plan.ts"
@@ -29,6 +31,8 @@ export interface SimulateOptions {
   readonly messages?: number
   /** Keeps a line for everything that happens. Default false. */
   readonly history?: boolean
+  /** What the disk writes in place of its `nth` commit, to see the checkers find it. Default: what was asked for. */
+  readonly tamper?: (writes: ReadonlyArray<Write>, nth: number) => ReadonlyArray<Write>
 }
 
 export interface Simulated {
@@ -40,6 +44,8 @@ export interface Simulated {
   readonly history: ReadonlyArray<string>
   /** Messages in the log at the end. */
   readonly messages: number
+  /** The same, by how they ended. */
+  readonly ends: Readonly<Record<string, number>>
   readonly commits: number
   /** Processes that were started. */
   readonly processes: number
@@ -52,16 +58,34 @@ const MESSAGES_DEFAULT = 30
 const POLL_MS = 100
 const DRAIN_MS_MAX = 120_000
 
+const countEnds = ({ messages }: MemoryLog): Record<string, number> => {
+  const ends: Record<string, number> = {}
+  for (const { status } of messages.values()) ends[status] = (ends[status] ?? 0) + 1
+  return ends
+}
+
 /** Runs a plan to its end. */
 export const simulatePlan = (plan: Plan, options: SimulateOptions = {}): Simulated => {
+  // Causes are in the log, and so in the history: where the sources lie is not to be.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return runPlan(plan, options)
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+const runPlan = (plan: Plan, options: SimulateOptions): Simulated => {
   const witness = new Witness(options.history ?? false)
   let violations: ReadonlyArray<string> = []
   const look = (drained: boolean): void => {
     if (violations.length > 0) return
-    violations = judge(cluster.disk.log, witness, { drained, closed: cluster.closes > 0 })
+    violations = judge(disk.log, witness, { drained, closed: cluster.closes > 0 })
   }
   const cluster: SimulatedCluster = new SimulatedCluster(plan, witness, () => look(false))
-  const { time } = cluster
+  const { disk, time } = cluster
+  if (options.tamper !== undefined) disk.tamper = options.tamper
   const startedAtMs = time.nowMs
   let over = false
   const finish = (): void => {
@@ -88,8 +112,9 @@ export const simulatePlan = (plan: Plan, options: SimulateOptions = {}): Simulat
     violations,
     digest: witness.digest(),
     history: witness.history,
-    messages: cluster.disk.log.messages.size,
-    commits: cluster.disk.commits,
+    ends: countEnds(disk.log),
+    messages: disk.log.messages.size,
+    commits: disk.commits,
     processes: cluster.lives,
     elapsedMs: time.nowMs - startedAtMs,
   }

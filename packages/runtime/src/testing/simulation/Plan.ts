@@ -9,7 +9,13 @@ export type Act =
   | { readonly do: "wait"; readonly ms: number }
   | { readonly do: "step"; readonly ms: number }
   /** Waits for the answer; `boldly` goes on where there is none. */
-  | { readonly do: "ask"; readonly to: string; readonly script: number; readonly boldly: boolean; readonly terms: Terms }
+  | {
+      readonly do: "ask"
+      readonly to: string
+      readonly script: number
+      readonly boldly: boolean
+      readonly terms: Terms
+    }
   | { readonly do: "stream"; readonly to: string; readonly script: number; readonly terms: Terms }
   | { readonly do: "send"; readonly to: string; readonly script: number; readonly terms: Terms }
   /** Adds to a streamed reply; does nothing in a task that does not stream. */
@@ -44,13 +50,12 @@ export type Action = { readonly atMs: number } & (
       /** Whoever waits gives up after so many milliseconds. */
       readonly leavesAfterMs: number | undefined
     }
-  /** Takes back the `nth` of the messages that have been accepted by then, counted round. */
+  /** Takes back the `nth` of the unfinished messages, counted round; also one that a handler sent. */
   | { readonly kind: "cancel"; readonly nth: number }
 )
 
 /** What befalls the system, at `atMs` after the start. */
-export type Fault = { readonly atMs: number } & (
-  /** The process is killed, and started again `downMs` later. */
+export type Fault = { readonly atMs: number } /** The process is killed, and started again `downMs` later. */ & (
   | { readonly kind: "kill"; readonly downMs: number }
   /** The same, at the `occurrence`-th passing of a crash point from then on. */
   | { readonly kind: "killAt"; readonly point: CrashPoint; readonly occurrence: number; readonly downMs: number }

@@ -4,8 +4,10 @@
  */
 import { Clock, Context, Effect, Exit, Layer, Logger, Random, Scheduler, Scope, Stream } from "effect"
 import { ActorSystem } from "../../ActorSystem.ts"
+import { isFinal } from "../../message/Envelope.ts"
 import { type CrashPoint, CrashPoints } from "../../ports/CrashPoints.ts"
 import { MessageStore } from "../../ports/MessageStore.ts"
+import type { Write } from "../../ports/Write.ts"
 import type { Action, Fault, Plan } from "./Plan.ts"
 import { SimulatedDisk } from "./SimulatedDisk.ts"
 import { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
@@ -54,18 +56,28 @@ export class SimulatedCluster {
     this.witness = witness
     this.onDeath = onDeath
     this.#startedAtMs = this.time.nowMs
-    this.disk = new SimulatedDisk(this.time, seededRandom(plan.seed ^ 0x5eed), (writes, result) => {
-      witness.note(this.time.nowMs, `commit ${result} ${JSON.stringify(writes)}`)
-      for (const write of writes) {
-        if (write._tag !== "Append" || write.message.deliverAtMs <= write.message.createdAtMs) continue
-        witness.delayed.add(write.message.id)
-      }
+    this.disk = new SimulatedDisk(this.time, seededRandom(plan.seed ^ 0x5eed), {
+      asked: (writes) => this.#noteUnordered(writes),
+      done: (writes, result) => witness.note(this.time.nowMs, `commit ${result} ${JSON.stringify(writes)}`),
     })
     const random = seededRandom(plan.seed ^ 0xac7)
     this.#stage = { plan, witness, time: this.time, random, down: new Set(), started: new Map() }
     for (const action of plan.actions) this.#at(action.atMs, () => this.#perform(action))
     for (const fault of plan.faults) this.#at(fault.atMs, () => this.#strike(fault))
     this.boot()
+  }
+
+  /** @see Witness.unordered */
+  #noteUnordered(writes: ReadonlyArray<Write>): void {
+    const { unordered } = this.witness
+    for (const write of writes) {
+      if (write._tag === "Append" && write.message.deliverAtMs > write.message.createdAtMs) {
+        unordered.add(write.message.id)
+      }
+      if (write._tag === "Settle" && (write.status === "cancelled" || write.status === "expired")) {
+        unordered.add(write.messageId)
+      }
+    }
   }
 
   #at(atMs: number, run: () => void): void {
@@ -159,7 +171,8 @@ export class SimulatedCluster {
     if (!process.alive) return
     for (const each of this.#armed) {
       if (each.point !== point || --each.left > 0) continue
-      return this.#die(each.downMs, `is killed at ${point}`)
+      this.#die(each.downMs, `is killed at ${point}`)
+      return
     }
   }
 
@@ -171,39 +184,41 @@ export class SimulatedCluster {
     this.witness.note(this.time.nowMs, `fault ${JSON.stringify(fault)}`)
     switch (fault.kind) {
       case "kill":
-        return this.#die(fault.downMs, "is killed")
+        this.#die(fault.downMs, "is killed")
+        break
       case "killAt":
         this.#armed.push({ point: fault.point, left: fault.occurrence, downMs: fault.downMs })
-        return
+        break
       case "close":
-        return this.close(() => this.#die(fault.downMs, "has closed"))
+        this.close(() => this.#die(fault.downMs, "has closed"))
+        break
       case "refuse": {
         const trouble = { reason: fault.reason, share: fault.share }
         this.disk.trouble = trouble
         this.time.at(untilMs, () => {
           if (this.disk.trouble === trouble) this.disk.trouble = undefined
         })
-        return
+        break
       }
       case "slow":
         this.disk.slowMs = fault.byMs
         this.time.at(untilMs, () => {
           this.disk.slowMs = 0
         })
-        return
+        break
       case "crash": {
         const self = this.#stage.started.get(fault.target)
         if (life !== undefined && self !== undefined) this.#fork(life, self.crash("its resource died"))
-        return
+        break
       }
       case "down":
         this.#stage.down.add(fault.target)
         this.time.at(untilMs, () => this.#stage.down.delete(fault.target))
-        return
+        break
       case "stop": {
         const [type = "", id = ""] = fault.actor.split("/")
         if (life?.system !== undefined) this.#fork(life, life.system.stop({ type, id }, "an operator"))
-        return
+        break
       }
     }
   }
@@ -224,10 +239,10 @@ export class SimulatedCluster {
       this.#missed.push(action)
       return
     }
-    const { accepted } = this.witness
     if (action.kind === "cancel") {
-      const id = accepted[action.nth % Math.max(1, accepted.length)]
-      if (id !== undefined) this.#fork(life, life.system.cancel(id))
+      const open = [...this.disk.log.messages.values()].filter(({ status }) => !isFinal(status))
+      const row = open[action.nth % Math.max(1, open.length)]
+      if (row !== undefined) this.#fork(life, life.system.cancel(row.id))
       return
     }
     const label = `${++this.#calls} ${action.kind} ${action.to} ${action.script}`

@@ -20,6 +20,13 @@ interface Waiting {
   readonly resume: (result: Result) => void
 }
 
+export interface DiskWatcher {
+  /** A commit is asked for; it may never be written. */
+  readonly asked: (writes: ReadonlyArray<Write>) => void
+  /** What became of it, in the order in which they are applied. */
+  readonly done: (writes: ReadonlyArray<Write>, result: string) => void
+}
+
 /** A healthy disk answers within this, in milliseconds; 0 is as common as any, so that things fall together. */
 const LATENCY_MS_MAX = 4
 
@@ -30,19 +37,16 @@ export class SimulatedDisk {
   /** Added to every commit, in milliseconds. */
   slowMs = 0
   commits = 0
+  /** What is written in place of what was asked for, for tests of the checkers: a disk that loses or alters. */
+  tamper: (writes: ReadonlyArray<Write>, nth: number) => ReadonlyArray<Write> = (writes) => writes
   readonly #time: SimulatedTime
   readonly #random: SeededRandom
-  /** Told of every commit, in the order in which they are applied. */
-  readonly #onCommit: (writes: ReadonlyArray<Write>, result: string) => void
+  readonly #watcher: DiskWatcher
 
-  constructor(
-    time: SimulatedTime,
-    random: SeededRandom,
-    onCommit: (writes: ReadonlyArray<Write>, result: string) => void,
-  ) {
+  constructor(time: SimulatedTime, random: SeededRandom, watcher: DiskWatcher) {
     this.#time = time
     this.#random = random
-    this.#onCommit = onCommit
+    this.#watcher = watcher
   }
 
   /** The store of one process. */
@@ -70,6 +74,7 @@ export class SimulatedDisk {
     }
     const commit = (writes: ReadonlyArray<Write>) =>
       Effect.callback<CommitReceipt, CommitFailure>((resume) => {
+        this.#watcher.asked(writes)
         waiting.push({ writes, resume })
         if (isWriting) return
         isWriting = true
@@ -82,17 +87,17 @@ export class SimulatedDisk {
     this.commits++
     const { trouble } = this
     if (trouble !== undefined && this.#random.chance(trouble.share)) {
-      this.#onCommit(writes, trouble.reason)
+      this.#watcher.done(writes, trouble.reason)
       const message = `The simulated disk refused a commit (${trouble.reason}); nothing of it was applied.`
       return Exit.fail(new RetryableStoreFailure({ reason: trouble.reason, message, cause: undefined }))
     }
     try {
-      const receipt = applyCommit(this.log, writes)
-      this.#onCommit(writes, "written")
+      const receipt = applyCommit(this.log, this.tamper(writes, this.commits))
+      this.#watcher.done(writes, "written")
       return Exit.succeed(receipt)
     } catch (error) {
       if (!(error instanceof TerminalStaleAttempt)) throw error
-      this.#onCommit(writes, "stale")
+      this.#watcher.done(writes, "stale")
       return Exit.fail(error)
     }
   }

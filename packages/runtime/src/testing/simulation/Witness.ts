@@ -16,8 +16,11 @@ export class Witness {
   readonly accepted: Array<string> = []
   /** Replies as they were told, encoded, by message id. */
   readonly replies = new Map<string, string>()
-  /** Messages that were sent with a delay. */
-  readonly delayed = new Set<string>()
+  /**
+   * Messages that are in no order: sent with a delay, or to be taken back. (A process that dies before a cancel or an end
+   * by deadline is written has let later messages pass, and the next one knows nothing of it.)
+   */
+  readonly unordered = new Set<string>()
   readonly readings: Array<Reading> = []
   readonly runs: Array<HandlerRun> = []
   /** What was recorded for an act of a handler, by its number: `ID.ORDINAL`. */

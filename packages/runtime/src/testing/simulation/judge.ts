@@ -32,7 +32,7 @@ export const judge = (log: MemoryLog, witness: Witness, { closed, drained }: Jud
   const contents = contentsOf(log)
   return [
     ...witness.violations,
-    ...checkLog(contents, { drained, closed, delayed: witness.delayed, isSerial }),
+    ...checkLog(contents, { drained, closed, unordered: witness.unordered, isSerial }),
     ...checkAccepted(contents, witness.accepted),
     ...checkReplies(contents, witness.replies),
     ...checkRuns(contents, witness.runs),
@@ -49,6 +49,8 @@ export const judge = (log: MemoryLog, witness: Witness, { closed, drained }: Jud
             chunks.map((chunk) => JSON.stringify(chunk)),
           ),
     ),
-    ...(drained ? [...witness.waiting].map((call) => `the caller of ${call} waits, and nothing is left to be done`) : []),
+    ...(drained
+      ? [...witness.waiting].map((call) => `the caller of ${call} waits, and nothing is left to be done`)
+      : []),
   ]
 }

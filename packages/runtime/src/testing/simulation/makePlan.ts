@@ -103,8 +103,8 @@ class Drawing {
       return { kind: "refuse", atMs, forMs, share, reason: random.pick(["busy", "full", "io"]) }
     }
     if (dice < 80) return { kind: "slow", atMs, forMs, byMs: 1 + random.below(80) }
-    if (dice < 90) return { kind: "crash", atMs, target: random.pick(TARGETS) }
-    if (dice < 97) return { kind: "down", atMs, forMs, target: random.pick(TARGETS) }
+    if (dice < 87) return { kind: "crash", atMs, target: random.pick(TARGETS) }
+    if (dice < 93) return { kind: "down", atMs, forMs, target: random.pick(TARGETS) }
     return { kind: "stop", atMs, actor: random.pick(STOPPABLE) }
   }
 }

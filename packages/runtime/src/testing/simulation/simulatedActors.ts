@@ -45,8 +45,11 @@ export interface Stage {
 
 export const ATTEMPTS_MAX = 4
 /** Short beside the defaults, so that a run of a second sees all of it; few, so that messages die. */
-const RETRY: Partial<RetryPolicy> = { attemptsMax: ATTEMPTS_MAX, backoff: { baseMs: 4, factor: 3, maxMs: 200, jitter: 0.5 } }
-const SUPERVISION = { restartsMax: 6, withinMs: 10_000, backoff: { baseMs: 5, factor: 2, maxMs: 300, jitter: 0.5 } }
+const RETRY: Partial<RetryPolicy> = {
+  attemptsMax: ATTEMPTS_MAX,
+  backoff: { baseMs: 4, factor: 3, maxMs: 200, jitter: 0.5 },
+}
+const SUPERVISION = { restartsMax: 3, withinMs: 10_000, backoff: { baseMs: 5, factor: 2, maxMs: 300, jitter: 0.5 } }
 
 const parts = (address: string): readonly [type: string, id: string] => {
   const [type = "", id = ""] = address.split("/")
@@ -147,8 +150,10 @@ export const makeActors = (stage: Stage, process: SimulatedProcess) => {
       let ordinal = 0
       let spoken = 0
       for (const each of plan.scripts[script]?.acts ?? []) {
-        if (each.do === "emit") yield* talk(actor, each, said, (spoken += each.count))
-        else yield* doOne(actor, each, ordinal)
+        if (each.do === "emit") {
+          spoken += each.count
+          yield* talk(actor, each, said, spoken)
+        } else yield* doOne(actor, each, ordinal)
         if (isDurable(each)) ordinal++
       }
       return `${actor.message.id}@${actor.message.attempt}`
@@ -186,7 +191,7 @@ export const makeActors = (stage: Stage, process: SimulatedProcess) => {
     })
 
   const Account = work("account")
-  const Desk = work("desk", { mailbox: { capacity: 6, strict: true } })
+  const Desk = work("desk", { mailbox: { capacity: 2, strict: true } })
   const Planner = work("planner")
   const Talker = Actor.make("talker", {
     protocol: [Talk],
@@ -194,7 +199,8 @@ export const makeActors = (stage: Stage, process: SimulatedProcess) => {
     supervision: SUPERVISION,
     handlers: {
       Talk: ({ script }, actor) => {
-        const before = plan.scripts[script]?.resumes === true ? Effect.map(actor.resume, (said) => [...said]) : undefined
+        const before =
+          plan.scripts[script]?.resumes === true ? Effect.map(actor.resume, (said) => [...said]) : undefined
         return perform({ ...pickOf(actor), emit: actor.emit }, script, true, before)
       },
     },
