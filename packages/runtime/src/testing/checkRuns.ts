@@ -42,15 +42,16 @@ export const checkRuns = ({ messages }: LogContents, runs: ReadonlyArray<Handler
   })
 }
 
-/** No message is claimed more often than `attemptsMax`; one that is done was run. */
+/** No message is claimed more often than `attemptsMax`, each time it is driven; one that is done was run. */
 export const checkAttempts = (
   { attempts, messages }: LogContents,
   runs: ReadonlyArray<HandlerRun>,
   attemptsMax: number,
 ): Violations => {
   const ran = new Set(runs.map(({ messageId }) => messageId))
-  return messages.flatMap(({ attempt, id, status }) => {
-    if (attempt > attemptsMax) return [`message ${id} had ${attempt} attempts, of ${attemptsMax}`]
+  return messages.flatMap(({ attempt, attemptsBefore, id, status }) => {
+    const counted = attempt - attemptsBefore
+    if (counted > attemptsMax) return [`message ${id} had ${counted} attempts, of ${attemptsMax}`]
     const failed = attempts.get(id)?.length ?? 0
     if (failed > attempt) return [`message ${id} failed ${failed} times in ${attempt} attempts`]
     return status === "done" && !ran.has(id) ? [`message ${id} is done, and never ran`] : []

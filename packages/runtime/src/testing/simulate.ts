@@ -8,7 +8,7 @@
  * - the disk takes its time, is slow for a while, refuses some or all commits for a while (busy, full, io)
  * - handlers wait, fail so that they are retried or not, fail as they declared, throw; in any of their attempts
  * - targets of the pool crash, and cannot be started for a while; actors are stopped
- * - callers leave before they are answered, take messages back, use a key twice for the same message and for another
+ * - callers leave before they are answered, take messages back, redrive dead letters, use a key twice for the same message and for another
  * - deadlines, delays and priorities of all sizes; a strict mailbox of two places that overflows
  *
  * What does not: writes are never torn and never lost once told (that is the disk's promise, and `test/crash` of the store

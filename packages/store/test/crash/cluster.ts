@@ -8,6 +8,7 @@
  * nothing is unfinished.
  */
 import { Actor, ActorSystem, CrashPoints, makePool, Task } from "@pontoon/runtime"
+import { seededRandom } from "@pontoon/runtime/testing"
 import { Effect, Layer, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { SqliteStore } from "../../src/index.ts"
@@ -92,20 +93,9 @@ const crash = (passed: string): void => {
 /** Synchronous, so that the line is out before anything else can happen to this process. */
 const report = (...words: ReadonlyArray<string>) => Effect.sync(() => say(words.join(" ")))
 
-/** mulberry32: the same load for the same seed. */
-const makeRandom = (start: number) => {
-  let state = start
-  return (below: number): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
-  }
-}
-
 const caller = Effect.fnUntraced(function* (name: number) {
   const system = yield* ActorSystem
-  const random = makeRandom(Number(seed) * 1_000 + name)
+  const random = seededRandom(Number(seed) * 1_000 + name).below
   const told = Effect.fnUntraced(function* (tell: Effect.Effect<string, unknown>) {
     const id = yield* tell
     yield* report("accepted", id)

@@ -52,6 +52,8 @@ export type Action = { readonly atMs: number } & (
     }
   /** Takes back the `nth` of the unfinished messages, counted round; also one that a handler sent. */
   | { readonly kind: "cancel"; readonly nth: number }
+  /** Gives the `nth` of the dead letters another life, counted round. */
+  | { readonly kind: "redrive"; readonly nth: number }
 )
 
 /** What befalls the system, at `atMs` after the start. */

@@ -4,15 +4,16 @@
  */
 import { Clock, Context, Effect, Exit, Layer, Logger, Random, Scheduler, Scope, Stream } from "effect"
 import { ActorSystem } from "../../ActorSystem.ts"
-import { isFinal } from "../../message/Envelope.ts"
+import { isFinal, type MessageRow } from "../../message/Envelope.ts"
 import { type CrashPoint, CrashPoints } from "../../ports/CrashPoints.ts"
 import { MessageStore } from "../../ports/MessageStore.ts"
 import type { Write } from "../../ports/Write.ts"
 import type { Action, Fault, Plan } from "./Plan.ts"
+import type { Stage } from "./ScriptedHandler.ts"
 import { SimulatedDisk } from "./SimulatedDisk.ts"
 import { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
 import { seededRandom } from "./seededRandom.ts"
-import { makeActors, type Stage } from "./simulatedActors.ts"
+import { makeActors } from "./simulatedActors.ts"
 import type { Reading, Witness } from "./Witness.ts"
 
 type System = ActorSystem["Service"]
@@ -239,10 +240,8 @@ export class SimulatedCluster {
       this.#missed.push(action)
       return
     }
-    if (action.kind === "cancel") {
-      const open = [...this.disk.log.messages.values()].filter(({ status }) => !isFinal(status))
-      const row = open[action.nth % Math.max(1, open.length)]
-      if (row !== undefined) this.#fork(life, life.system.cancel(row.id))
+    if (action.kind === "cancel" || action.kind === "redrive") {
+      this.#operate(life, life.system, action)
       return
     }
     const label = `${++this.#calls} ${action.kind} ${action.to} ${action.script}`
@@ -255,6 +254,21 @@ export class SimulatedCluster {
       const end = Exit.isSuccess(exit) ? "answered" : failure._tag === "Some" ? tagOf(failure.value) : "broken"
       if (end === "broken") this.witness.wrong(`the caller of ${label} met a defect: ${exit}`)
       this.witness.note(this.time.nowMs, `caller ${label}: ${end}`)
+    })
+  }
+
+  /** What an operator does to a message of the log. */
+  #operate(life: Life, system: System, { kind, nth }: Extract<Action, { readonly nth: number }>): void {
+    const isMeant = ({ status }: MessageRow) => (kind === "cancel" ? !isFinal(status) : status === "dead")
+    const rows = [...this.disk.log.messages.values()].filter(isMeant)
+    const id = rows[nth % Math.max(1, rows.length)]?.id
+    if (id === undefined) return
+    const operation: Effect.Effect<unknown, unknown> = kind === "cancel" ? system.cancel(id) : system.redrive(id)
+    this.#fork(life, operation, (exit) => {
+      const failure = Exit.findErrorOption(exit)
+      const end = Exit.isSuccess(exit) ? "done" : failure._tag === "Some" ? tagOf(failure.value) : "broken"
+      if (end === "broken") this.witness.wrong(`the ${kind} of ${id} met a defect: ${exit}`)
+      this.witness.note(this.time.nowMs, `operator ${kind} ${id}: ${end}`)
     })
   }
 

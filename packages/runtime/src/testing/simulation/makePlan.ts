@@ -76,6 +76,7 @@ class Drawing {
   action(atMs: number, spoken: Map<string, number>): Action {
     const { random } = this
     if (random.chance(0.06)) return { kind: "cancel", atMs, nth: random.below(1_000) }
+    if (random.chance(0.06)) return { kind: "redrive", atMs, nth: random.below(1_000) }
     const to = random.pick([...LEAVES, ...PLANNERS, ...PLANNERS])
     const terms = this.terms(true)
     const key = `${to} ${terms.idempotencyKey}`
