@@ -75,6 +75,7 @@ export class SimulatedCluster {
       if (write._tag === "Append" && write.message.deliverAtMs > write.message.createdAtMs) {
         unordered.add(write.message.id)
       }
+      if (write._tag === "Redrive") unordered.add(write.messageId)
       if (write._tag === "Settle" && (write.status === "cancelled" || write.status === "expired")) {
         unordered.add(write.messageId)
       }

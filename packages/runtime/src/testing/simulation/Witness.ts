@@ -17,7 +17,7 @@ export class Witness {
   /** Replies as they were told, encoded, by message id. */
   readonly replies = new Map<string, string>()
   /**
-   * Messages that are in no order: sent with a delay, or to be taken back. (A process that dies before a cancel or an end
+   * Messages that are in no order: sent with a delay, redriven, or to be taken back. (A process that dies before a cancel or an end
    * by deadline is written has let later messages pass, and the next one knows nothing of it.)
    */
   readonly unordered = new Set<string>()
