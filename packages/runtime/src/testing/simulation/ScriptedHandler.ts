@@ -126,7 +126,7 @@ export class ScriptedHandler {
     for (const act of this.scriptOf(performance.script).acts) {
       if (act.do === "emit") {
         spoken += act.count
-        for (; performance.emit !== undefined && said.length < spoken; ) {
+        while (performance.emit !== undefined && said.length < spoken) {
           const chunk = `${id}:${said.length}`
           said.push(chunk)
           yield* performance.emit(chunk)
