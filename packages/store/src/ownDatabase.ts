@@ -18,6 +18,12 @@ import { primaryCode } from "./sqliteFailure.ts"
  */
 const OWNER_WAIT_MS = 200
 
+/**
+ * Every sidecar that this process holds. A database that nothing refers to is closed by the garbage collector, and its lock
+ * goes with it: a program whose only trace of an open store was a fiber that waits lost its file to the next opener.
+ */
+const held = new Set<Database.Database>()
+
 export interface Ownership {
   /** Lets the next owner in. */
   readonly release: () => void
@@ -78,5 +84,11 @@ export const ownDatabase = (file: string): Ownership => {
       ? damaged(file, error)
       : error
   }
-  return { release: () => database.close() }
+  held.add(database)
+  return {
+    release: () => {
+      held.delete(database)
+      database.close()
+    },
+  }
 }

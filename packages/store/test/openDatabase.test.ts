@@ -2,6 +2,8 @@
 import { execFileSync } from "node:child_process"
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { append, appendClaimed } from "@pontoon/runtime/testing"
 import Database from "better-sqlite3"
 import { Effect, Exit, Result, Scope } from "effect"
@@ -279,6 +281,22 @@ describe("4 one owner", () => {
         })
         rmSync(`${file}.owner`)
         yield* SqliteStore.make(file)
+      }),
+    ))
+
+  it("keeps the file although nothing refers to the store any more, and the garbage is collected", () =>
+    run(
+      Effect.gen(function* () {
+        const file = yield* temporaryFile
+        const open = () => void openDatabase(file)
+        open()
+        setFlagsFromString("--expose-gc")
+        const collect: () => void = runInNewContext("gc")
+        for (let turn = 0; turn < 3; turn++) {
+          collect()
+          yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+        }
+        expect(yield* refusal(file)).toMatchObject({ reason: "locked" })
       }),
     ))
 

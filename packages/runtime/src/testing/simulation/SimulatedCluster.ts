@@ -13,18 +13,17 @@ import type { Stage } from "./ScriptedHandler.ts"
 import { SimulatedDisk } from "./SimulatedDisk.ts"
 import { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
 import { seededRandom } from "./seededRandom.ts"
-import { makeActors } from "./simulatedActors.ts"
+import { makeActors, type SimulatedActors } from "./simulatedActors.ts"
 import type { Reading, Witness } from "./Witness.ts"
 
 type System = ActorSystem["Service"]
 type Call = Extract<Action, { readonly kind: "tell" | "ask" | "stream" }>
-type Cast = ReturnType<typeof makeActors>
 
 /** One process, from its start to its death. */
 interface Life {
   readonly process: SimulatedProcess
   readonly scope: Scope.Closeable
-  readonly cast: Cast
+  readonly cast: SimulatedActors
   readonly services: Context.Context<never>
   system: System | undefined
   /** An open that failed is tried again; a close that is under way ends by itself. */
@@ -278,7 +277,7 @@ export class SimulatedCluster {
     this.witness.replied(reply.slice(0, reply.lastIndexOf("@")), JSON.stringify(reply))
   }
 
-  #call(system: System, cast: Cast, { kind, script, terms, to }: Call): Effect.Effect<unknown, unknown> {
+  #call(system: System, cast: SimulatedActors, { kind, script, terms, to }: Call): Effect.Effect<unknown, unknown> {
     const talker = cast.talkRef(to)
     const work = cast.workRef
     const payload = { script }

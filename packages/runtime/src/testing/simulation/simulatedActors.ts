@@ -6,7 +6,7 @@
 import { Effect, Schema } from "effect"
 import * as Actor from "../../actor/Actor.ts"
 import type { ActorSelf } from "../../actor/ActorContext.ts"
-import { makePool } from "../../supervision/Pool.ts"
+import { type AnyPool, makePool } from "../../supervision/Pool.ts"
 import type { RetryPolicy } from "../../supervision/restartPolicy.ts"
 import { TARGETS } from "./makePlan.ts"
 import { type Cast, RetryableTrouble, ScriptedHandler, type Stage, Talk, Work } from "./ScriptedHandler.ts"
@@ -77,8 +77,14 @@ const makeModel = (handler: () => ScriptedHandler, stage: Stage, process: Simula
   })
 }
 
+export interface SimulatedActors extends Cast {
+  /** None of them needs a service. */
+  readonly actors: ReadonlyArray<Actor.AnyActor & { readonly "~services"?: never }>
+  readonly pools: ReadonlyArray<AnyPool>
+}
+
 /** The actors of one process. */
-export const makeActors = (stage: Stage, process: SimulatedProcess) => {
+export const makeActors = (stage: Stage, process: SimulatedProcess): SimulatedActors => {
   const handler = (): ScriptedHandler => scripted
   const Account = makeWorker("account", handler, {})
   const Desk = makeWorker("desk", handler, { capacity: 2, strict: true })
