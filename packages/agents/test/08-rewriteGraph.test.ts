@@ -61,6 +61,8 @@ describe("answers that share steps", () => {
         requests.map((request) => answer(engine.handle.target, request)),
         { concurrency: "unbounded" },
       )
+    // Steps are shared by who is there: a first answer must not be over before the last request has come.
+    await Effect.runPromise(shared.handle.setStepDelayMs(5))
     const together = await Effect.runPromise(ask(shared))
     const apart = await Effect.runPromise(ask(alone))
     expect(together.map(({ tokenIds }) => tokenIds)).toEqual(apart.map(({ tokenIds }) => tokenIds))
