@@ -13,14 +13,14 @@ import { temporaryFile } from "./support/temporaryFolder.ts"
 
 const run = <A>(effect: Effect.Effect<A, unknown, Scope.Scope>): Promise<A> => Effect.runPromise(Effect.scoped(effect))
 
-const third: Migration = { version: 3, sql: "alter table messages add column region text not null default 'here'" }
+const next: Migration = { version: 4, sql: "alter table messages add column region text not null default 'here'" }
 
 describe("migrations", () => {
   it("have versions that ascend by one from 1", () => {
     expect(MIGRATIONS.map(({ version }) => version)).toEqual(MIGRATIONS.map((_, index) => index + 1))
   })
 
-  it("bring a file of version 2 to version 3 with everything in it, once, and version 2 refuses it then", () =>
+  it("bring a file of this version to the next with everything in it, once, and this version refuses it then", () =>
     run(
       Effect.gen(function* () {
         const file = yield* temporaryFile
@@ -29,15 +29,15 @@ describe("migrations", () => {
         old.close()
 
         for (let opening = 0; opening < 2; opening++) {
-          const opened = openDatabase(file, [...MIGRATIONS, third])
-          expect(opened.database.pragma("user_version", { simple: true })).toBe(3)
+          const opened = openDatabase(file, [...MIGRATIONS, next])
+          expect(opened.database.pragma("user_version", { simple: true })).toBe(4)
           expect(opened.database.prepare("select id, region from messages").get()).toEqual({ id: "A", region: "here" })
           // The views were made again over the new table.
           expect(opened.database.prepare("select pending from mailbox").get()).toEqual({ pending: 1 })
           opened.close()
         }
         expect(() => openDatabase(file)).toThrow(
-          `${file} is a log of version 3 and this @pontoon/store reads up to version 2; update @pontoon/store, or give another file.`,
+          `${file} is a log of version 4 and this @pontoon/store reads up to version 3; update @pontoon/store, or give another file.`,
         )
       }),
     ))
@@ -66,7 +66,7 @@ describe("migrations", () => {
         opened.close()
         const backup = `${file}.v1.bak`
         expect(said).toEqual([
-          `${file} is a log of version 1 and becomes one of version 2; its copy of before is ${backup}.`,
+          `${file} is a log of version 1 and becomes one of version 3; its copy of before is ${backup}.`,
         ])
         expect(statSync(backup).mode & 0o777).toBe(0o600)
         expect(existsSync(`${backup}.part`)).toBe(false)
@@ -101,13 +101,13 @@ describe("migrations", () => {
       Effect.gen(function* () {
         const file = yield* temporaryFile
         openDatabase(file).close()
-        const broken: Migration = { version: 4, sql: "create table half (x); insert into nowhere values (1)" }
-        expect(() => openDatabase(file, [...MIGRATIONS, third, broken])).toThrow("no such table: nowhere")
+        const broken: Migration = { version: 5, sql: "create table half (x); insert into nowhere values (1)" }
+        expect(() => openDatabase(file, [...MIGRATIONS, next, broken])).toThrow("no such table: nowhere")
         const database = new Database(file, { readonly: true })
-        expect(database.pragma("user_version", { simple: true })).toBe(3)
+        expect(database.pragma("user_version", { simple: true })).toBe(4)
         expect(database.prepare("select name from sqlite_schema where name = 'half'").get()).toBe(undefined)
         database.close()
-        openDatabase(file, [...MIGRATIONS, third]).close()
+        openDatabase(file, [...MIGRATIONS, next]).close()
       }),
     ))
 })

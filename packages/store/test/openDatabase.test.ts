@@ -82,7 +82,7 @@ describe("2 files that are not ours", () => {
         database.close()
       },
       (file) =>
-        `${file} is a log of version 99 and this @pontoon/store reads up to version 2; update @pontoon/store, or give another file.`,
+        `${file} is a log of version 99 and this @pontoon/store reads up to version 3; update @pontoon/store, or give another file.`,
     ],
     [
       "a log with a torn schema page",
@@ -328,7 +328,7 @@ describe("5 an opened file", () => {
         const opened = openDatabase(join(dirname(file), "other.db"))
         expect(opened.database.pragma("journal_mode", { simple: true })).toBe("wal")
         expect(opened.database.pragma("synchronous", { simple: true })).toBe(2)
-        expect(opened.database.pragma("user_version", { simple: true })).toBe(2)
+        expect(opened.database.pragma("user_version", { simple: true })).toBe(3)
         expect(opened.database.pragma("application_id", { simple: true })).toBe(0x504f4e54)
         opened.close()
       }),

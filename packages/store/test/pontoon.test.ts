@@ -69,7 +69,7 @@ describe("1 misuse", () => {
     return refused(
       () => ["dead", "--db", path],
       () =>
-        `${path} is a log of version 7 and this @pontoon/store reads up to version 2; update @pontoon/store, or give another file.`,
+        `${path} is a log of version 7 and this @pontoon/store reads up to version 3; update @pontoon/store, or give another file.`,
     )
   })
 

@@ -9,47 +9,32 @@
  *     feedback  a score on a reply
  *     recover   on start: every unfinished life goes on where its last commit left it
  *
- * Each step is a file of that name; none of them calls another. Control flow is here, and only here: what follows what,
- * who runs next, what an interruption means.
+ * Each step is a file of that name; none of them calls another. Control flow is here: what follows what, who runs next,
+ * what an interruption means. From the claim to the seal it is in `Runner.ts`.
  */
-import { Effect, Exit, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
-import { isGone, takesMessages } from "../actor/lifecycle.ts"
+import { isGone } from "../actor/lifecycle.ts"
 import type { AskFailure } from "../message/DeliveryFailure.ts"
 import type { MessageStatus } from "../message/Envelope.ts"
 import type { FailureRecord } from "../message/Reply.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { Claim, Write } from "../ports/Write.ts"
-import { began, freshSignals } from "../supervision/adaptive/signals.ts"
 import { alarm } from "./alarm.ts"
 import { answer } from "./answer.ts"
 import { BusyCount } from "./BusyCount.ts"
 import type { Request } from "./compose.ts"
-import { countWithdrawn, deliver, holdPlace, poolOf, releasePlace } from "./deliver.ts"
-import { ChunkWriter } from "./emit.ts"
+import { countWithdrawn, deliver, holdPlace } from "./deliver.ts"
 import type { Interruption, LiveCell, LiveMessage } from "./LiveMessage.ts"
-import { type Dispatch, makeContext } from "./makeContext.ts"
+import type { Dispatch } from "./makeContext.ts"
 import { type Prepared, prepare } from "./prepare.ts"
-import { loadState, process } from "./process.ts"
+import { type Queues, Runner } from "./Runner.ts"
 import { readChunks } from "./readChunks.ts"
-import { abandon, commitPatiently, follow, lose, noteSignals, tell } from "./reply.ts"
+import { commitPatiently, follow, lose, tell } from "./reply.ts"
+import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
-import { putActor, type Seal, seal, sealUnstarted } from "./seal.ts"
-import { CANCELLED, EXPIRED, type Verdict, verdict } from "./verdict.ts"
-
-/** What a life reports to the supervisor; it answers by starting, restarting and stopping actors. */
-export interface Supervision {
-  /** An actor with a start is wanted, and may not be started yet. */
-  readonly wanted: (cell: LiveCell) => void
-  /** A handler of the actor threw. */
-  readonly crashed: (cell: LiveCell, reason: string) => void
-  /** The actor can never go on. */
-  readonly gaveUp: (cell: LiveCell, reason: string) => void
-  /** A message came to an actor that runs none any more. */
-  readonly stranded: (message: LiveMessage) => void
-  /** The actor has finished a message. */
-  readonly rested: (cell: LiveCell) => void
-}
+import { sealUnstarted } from "./seal.ts"
+import { CANCELLED, EXPIRED } from "./verdict.ts"
 
 /** An accepted message, or the earlier one that it repeats. */
 export interface Accepted {
@@ -63,16 +48,18 @@ export interface Accepted {
 const unanswered = (status: MessageStatus): boolean =>
   status === "cancelled" || status === "expired" || status === "dead"
 
-export class Life implements Dispatch {
+export class Life implements Dispatch, Queues {
   readonly #system: System
-  readonly #supervision: () => Supervision
+  readonly supervision: () => Supervision
+  readonly #runner: Runner
   readonly #busy = new BusyCount()
   /** Resolves when no handler runs, and no commit of a message is being written. */
   readonly quiet = this.#busy.quiet
 
   constructor(system: System, supervision: () => Supervision) {
     this.#system = system
-    this.#supervision = supervision
+    this.supervision = supervision
+    this.#runner = new Runner(system, this, this, this.#busy)
   }
 
   // Steps 1 to 3: from a call to an accepted message, and to its answer.
@@ -134,7 +121,7 @@ export class Life implements Dispatch {
         if (message.phase === "waiting") this.enqueue(message)
         else {
           this.#watchDeadline(message)
-          this.#begin(message)
+          this.#runner.begin(message)
         }
       }).pipe(
         Effect.ensuring(
@@ -166,7 +153,7 @@ export class Life implements Dispatch {
     if (interruption === "cancelled") this.endWaiting(message, "cancelled", CANCELLED)
     else if (interruption === "expired" || message.isLate(this.#system.now())) {
       this.endWaiting(message, "expired", EXPIRED)
-    } else if (isGone(cell.lifecycle.state) && !this.#system.closing) this.#supervision().stranded(message)
+    } else if (isGone(cell.lifecycle.state) && !this.#system.closing) this.supervision().stranded(message)
     else this.#wait(message)
   }
 
@@ -182,17 +169,17 @@ export class Life implements Dispatch {
         this.pump(message.cell)
       })
     }
-    this.#supervision().wanted(cell)
+    this.supervision().wanted(cell)
     this.pump(cell)
   }
 
   /** Runs what the actor has room for. */
   pump(cell: LiveCell): void {
     while (cell.freeSlots > 0) {
-      const next = this.#takeNext(cell)
+      const next = this.takeNext(cell)
       if (next === undefined) return
-      this.#commit(next, [this.#claim(next)], {
-        onWritten: () => this.#begin(next),
+      this.#commit(next, [this.claim(next)], {
+        onWritten: () => this.#runner.begin(next),
         onLost: () => countWithdrawn(this.#system, next),
       })
     }
@@ -203,7 +190,7 @@ export class Life implements Dispatch {
     !this.#system.closing || (envelope.causationId !== null && this.#system.live.has(envelope.causationId))
 
   /** The message to run next on a place that is free, or becomes free with the commit that claims it. */
-  #takeNext(cell: LiveCell): LiveMessage | undefined {
+  takeNext(cell: LiveCell): LiveMessage | undefined {
     const nowMs = this.#system.now()
     for (;;) {
       const next = cell.mailbox.take(nowMs, this.#mayBegin)
@@ -213,7 +200,7 @@ export class Life implements Dispatch {
   }
 
   /** Takes a place for the message; it runs once the claim is written. */
-  #claim(message: LiveMessage): Claim {
+  claim(message: LiveMessage): Claim {
     const atMs = this.#system.now()
     message.attempt++
     message.phase = "running"
@@ -223,7 +210,7 @@ export class Life implements Dispatch {
   }
 
   /** The claim was not written. */
-  #unclaim(message: LiveMessage): void {
+  unclaim(message: LiveMessage): void {
     message.attempt--
     message.cell.running.delete(message)
     this.enqueue(message)
@@ -289,91 +276,4 @@ export class Life implements Dispatch {
     if (deadlineAtMs === null || message.cancelDeadline !== undefined) return
     message.cancelDeadline = alarm(this.#system, deadlineAtMs, () => this.#interrupt(message, "expired"))
   }
-
-  // Steps 4 and 5: from a claim to a seal.
-
-  /** The claim stands: run it. */
-  #begin(message: LiveMessage): void {
-    const { cell } = message
-    const pool = poolOf(this.#system, message.envelope)
-    if (pool !== undefined) {
-      const nowMs = this.#system.now()
-      pool.signals.set(cell.key, began(pool.signals.get(cell.key) ?? freshSignals(nowMs), message.id, nowMs))
-    }
-    const { state } = cell.lifecycle
-    if (this.#system.closed) message.interruption ??= "closing"
-    // The actor crashed while the claim was written.
-    else if (!takesMessages(state) && state !== "draining") message.interruption ??= "restarted"
-    // The commit took longer than the message had; its alarm rings too late to keep the handler from starting.
-    else if (message.isLate(this.#system.now())) message.interruption ??= "expired"
-    this.#busy.enter()
-    const fiber = this.#system.fork(this.#work(message), { uninterruptible: true })
-    message.fiber = fiber
-    fiber.addObserver(() => this.#busy.leave())
-    // Up to its first wait the handler has run already, and may have crashed its own actor.
-    if (message.interruption !== undefined) fiber.interruptUnsafe()
-  }
-
-  /** Runs the handler, and seals what it did; on a fiber of its own, that can be interrupted nowhere else than in the handler. */
-  readonly #work = Effect.fnUntraced(function* (this: Life, message: LiveMessage) {
-    const system = this.#system
-    const { cell } = message
-    const codec = cell.actor.tasks.get(message.envelope.task)
-    const writer = codec?.streaming === true ? new ChunkWriter(system, message, codec) : undefined
-    const outgoing: Array<Prepared> = []
-    const handle = () => process(system, message, makeContext(system, this, message, writer, outgoing))
-    const run = cell.loaded ? Effect.suspend(handle) : Effect.flatMap(loadState(system, cell), handle)
-    // A message that was taken back while its claim was written has no fiber to interrupt.
-    const exit = message.interruption === undefined ? yield* Effect.exit(Effect.interruptible(run)) : Exit.interrupt()
-    const found = yield* verdict(exit, message.id, message.interruption, codec)
-    // What interrupts from here on comes too late for this attempt; `enqueue` looks at it for the next.
-    message.interruption = undefined
-    system.crashPoint("seal.before")
-    noteSignals(system, message, found)
-    if (found._tag === "Abandoned") abandon(system, message, undefined)
-    else {
-      const chunks = writer === undefined ? [] : yield* writer.drain
-      yield* this.#finish(message, found, seal(system, message, found, chunks, outgoing))
-    }
-    for (const { to } of outgoing) releasePlace(to.cell)
-  })
-
-  /** The sealing commit, and what follows from it. */
-  readonly #finish = Effect.fnUntraced(function* (
-    this: Life,
-    message: LiveMessage,
-    found: Exclude<Verdict, { readonly _tag: "Abandoned" }>,
-    sealed: Seal,
-  ) {
-    const system = this.#system
-    const { cell } = message
-    const broken = found._tag === "ActorFailed" || (found._tag === "Retry" && found.defect)
-    // The successor's claim rides in this commit, on the place that this message gives up.
-    const next = !broken && takesMessages(cell.lifecycle.state) ? this.#takeNext(cell) : undefined
-    if (next !== undefined) sealed.writes.push(this.#claim(next))
-    if (cell.unwritten.length > 0) {
-      sealed.writes.push(putActor(cell, undefined, system.now()), ...cell.unwritten)
-      cell.unwritten = []
-    }
-    for (const { cell: target } of sealed.sent) target.arriving++
-    const result = yield* Effect.result(commitPatiently(system, sealed.writes))
-    for (const { cell: target } of sealed.sent) target.arriving--
-    if (result._tag === "Failure") {
-      // Memory may now be ahead of the log, or behind it: read it anew.
-      cell.loaded = false
-      yield* lose(system, message, result.failure)
-      if (next !== undefined) this.#unclaim(next)
-    } else {
-      system.crashPoint("seal.after")
-      const waiting = follow(system, message, sealed, result.success)
-      if (found._tag === "ActorFailed") this.#supervision().gaveUp(cell, found.record.message)
-      else if (broken) this.#supervision().crashed(cell, found.record.message)
-      // All of it before anybody is told: what the next handler or the asker sends now must come after these.
-      for (const each of waiting) this.enqueue(each)
-      if (next !== undefined) this.#begin(next)
-      tell(system, message, sealed)
-    }
-    this.#supervision().rested(cell)
-    this.pump(cell)
-  })
 }

@@ -7,6 +7,7 @@
  */
 import { LOG } from "./0001-log.ts"
 import { UPKEEP } from "./0002-upkeep.ts"
+import { CLOCKS } from "./0003-clocks.ts"
 
 /** `PONT` in ASCII: how `file` and this package know a log from any other SQLite database. */
 export const APPLICATION_ID = 0x504f_4e54
@@ -20,4 +21,5 @@ export interface Migration {
 export const MIGRATIONS: ReadonlyArray<Migration> = [
   { version: 1, sql: LOG },
   { version: 2, sql: UPKEEP },
+  { version: 3, sql: CLOCKS },
 ]

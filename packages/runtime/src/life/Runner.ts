@@ -1,0 +1,139 @@
+/**
+ * Steps 4 and 5 of a message's life, in sequence: from a claim that stands to the seal, and to whatever that seal sets
+ * going. The boundary between queues, which `life.ts` holds, and fibers: one message runs on one fiber, which is
+ * interrupted nowhere else than in its handler.
+ */
+import { Effect, Exit } from "effect"
+import { takesMessages } from "../actor/lifecycle.ts"
+import type { Claim } from "../ports/Write.ts"
+import { began, freshSignals } from "../supervision/adaptive/signals.ts"
+import type { BusyCount } from "./BusyCount.ts"
+import { poolOf, releasePlace } from "./deliver.ts"
+import { ChunkWriter } from "./emit.ts"
+import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import { type Dispatch, makeContext } from "./makeContext.ts"
+import type { Prepared } from "./prepare.ts"
+import { loadState, process } from "./process.ts"
+import { abandon, commitPatiently, follow, lose, noteSignals, tell } from "./reply.ts"
+import type { Supervision } from "./Supervision.ts"
+import type { System } from "./System.ts"
+import { putActor, type Seal, seal } from "./seal.ts"
+import { type Verdict, verdict } from "./verdict.ts"
+
+/** What a run needs of the queues around it. */
+export interface Queues {
+  /** Puts an accepted message into its actor's queue. */
+  readonly enqueue: (message: LiveMessage) => void
+  /** Runs what the actor has room for. */
+  readonly pump: (cell: LiveCell) => void
+  /** The message to run next on a place that is free, or becomes free with the commit that claims it. */
+  readonly takeNext: (cell: LiveCell) => LiveMessage | undefined
+  /** Takes a place for the message; it runs once the claim is written. */
+  readonly claim: (message: LiveMessage) => Claim
+  /** The claim was not written. */
+  readonly unclaim: (message: LiveMessage) => void
+  readonly supervision: () => Supervision
+}
+
+export class Runner {
+  readonly #system: System
+  readonly #queues: Queues
+  readonly #dispatch: Dispatch
+  readonly #busy: BusyCount
+
+  /**
+   * @param dispatch what handlers do to other actors
+   * @param busy counts what runs, so that closing can wait for it
+   */
+  constructor(system: System, queues: Queues, dispatch: Dispatch, busy: BusyCount) {
+    this.#system = system
+    this.#queues = queues
+    this.#dispatch = dispatch
+    this.#busy = busy
+  }
+
+  /** The claim stands: run it. */
+  begin(message: LiveMessage): void {
+    const { cell } = message
+    const pool = poolOf(this.#system, message.envelope)
+    if (pool !== undefined) {
+      const nowMs = this.#system.now()
+      pool.signals.set(cell.key, began(pool.signals.get(cell.key) ?? freshSignals(nowMs), message.id, nowMs))
+    }
+    const { state } = cell.lifecycle
+    if (this.#system.closed) message.interruption ??= "closing"
+    // The actor crashed while the claim was written.
+    else if (!takesMessages(state) && state !== "draining") message.interruption ??= "restarted"
+    // The commit took longer than the message had; its alarm rings too late to keep the handler from starting.
+    else if (message.isLate(this.#system.now())) message.interruption ??= "expired"
+    this.#busy.enter()
+    const fiber = this.#system.fork(this.#work(message), { uninterruptible: true })
+    message.fiber = fiber
+    fiber.addObserver(() => this.#busy.leave())
+    // Up to its first wait the handler has run already, and may have crashed its own actor.
+    if (message.interruption !== undefined) fiber.interruptUnsafe()
+  }
+
+  /** Runs the handler, and seals what it did; on a fiber of its own, that can be interrupted nowhere else than in the handler. */
+  readonly #work = Effect.fnUntraced(function* (this: Runner, message: LiveMessage) {
+    const system = this.#system
+    const { cell } = message
+    const codec = cell.actor.tasks.get(message.envelope.task)
+    const writer = codec?.streaming === true ? new ChunkWriter(system, message, codec) : undefined
+    const outgoing: Array<Prepared> = []
+    const handle = () => process(system, message, makeContext(system, this.#dispatch, message, writer, outgoing))
+    const run = cell.loaded ? Effect.suspend(handle) : Effect.flatMap(loadState(system, cell), handle)
+    // A message that was taken back while its claim was written has no fiber to interrupt.
+    const exit = message.interruption === undefined ? yield* Effect.exit(Effect.interruptible(run)) : Exit.interrupt()
+    const found = yield* verdict(exit, message.id, message.interruption, codec)
+    // What interrupts from here on comes too late for this attempt; `enqueue` looks at it for the next.
+    message.interruption = undefined
+    system.crashPoint("seal.before")
+    noteSignals(system, message, found)
+    if (found._tag === "Abandoned") abandon(system, message, undefined)
+    else {
+      const chunks = writer === undefined ? [] : yield* writer.drain
+      yield* this.#finish(message, found, seal(system, message, found, chunks, outgoing))
+    }
+    for (const { to } of outgoing) releasePlace(to.cell)
+  })
+
+  /** The sealing commit, and what follows from it. */
+  readonly #finish = Effect.fnUntraced(function* (
+    this: Runner,
+    message: LiveMessage,
+    found: Exclude<Verdict, { readonly _tag: "Abandoned" }>,
+    sealed: Seal,
+  ) {
+    const system = this.#system
+    const { cell } = message
+    const broken = found._tag === "ActorFailed" || (found._tag === "Retry" && found.defect)
+    // The successor's claim rides in this commit, on the place that this message gives up.
+    const next = !broken && takesMessages(cell.lifecycle.state) ? this.#queues.takeNext(cell) : undefined
+    if (next !== undefined) sealed.writes.push(this.#queues.claim(next))
+    if (cell.unwritten.length > 0) {
+      sealed.writes.push(putActor(cell, undefined, system.now()), ...cell.unwritten)
+      cell.unwritten = []
+    }
+    for (const { cell: target } of sealed.sent) target.arriving++
+    const result = yield* Effect.result(commitPatiently(system, sealed.writes))
+    for (const { cell: target } of sealed.sent) target.arriving--
+    if (result._tag === "Failure") {
+      // Memory may now be ahead of the log, or behind it: read it anew.
+      cell.loaded = false
+      yield* lose(system, message, result.failure)
+      if (next !== undefined) this.#queues.unclaim(next)
+    } else {
+      system.crashPoint("seal.after")
+      const waiting = follow(system, message, sealed, result.success)
+      if (found._tag === "ActorFailed") this.#queues.supervision().gaveUp(cell, found.record.message)
+      else if (broken) this.#queues.supervision().crashed(cell, found.record.message)
+      // All of it before anybody is told: what the next handler or the asker sends now must come after these.
+      for (const each of waiting) this.#queues.enqueue(each)
+      if (next !== undefined) this.begin(next)
+      tell(system, message, sealed)
+    }
+    this.#queues.supervision().rested(cell)
+    this.#queues.pump(cell)
+  })
+}

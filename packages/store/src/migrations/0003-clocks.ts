@@ -1,0 +1,19 @@
+/**
+ * Version 3: what waits for a time, and what waits for an end. Neither costs a message that does neither: the index has
+ * only messages that were put off, the table only actors that are watched.
+ */
+export const CLOCKS = `
+-- Messages that were put off: by their sender, or by a backoff. What is far off is not in memory, and is found here.
+create index messages_due on messages (deliver_at_ms) where status = 'pending' and deliver_at_ms > created_at_ms;
+
+-- Who is told when an actor ends.
+create table watches (
+  watched_type text not null,
+  watched_id text not null,
+  watcher_type text not null,
+  watcher_id text not null,
+  linked integer not null,          -- 1: the watcher is restarted, or ends, with the watched
+  at_ms integer not null,
+  primary key (watched_type, watched_id, watcher_type, watcher_id)
+) without rowid;
+`
