@@ -1,8 +1,8 @@
 /** README.md, held to what it says: its commands are there, its links lead somewhere, its example runs. */
 import { spawn } from "node:child_process"
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseSync } from "oxc-parser"
 import { afterAll, describe, expect, it } from "vitest"
@@ -94,14 +94,21 @@ describe("the README", () => {
 /** Written for `npm install`; the fence says `js`. Examples in `ts` show a line, and are not programs. */
 const programsOf = (text: string) => [...text.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? "")
 
-describe.each(["runtime", "agents"])("the README of @pontoon/%s", (name) => {
-  const text = readFileSync(join(root, "packages", name, "README.md"), "utf8")
-  const folder = mkdtempSync(join(tmpdir(), `pontoon-${name}-readme-`))
+/** The packages' READMEs, and the pages of their guides. */
+const pages = ["runtime", "agents", "store"].flatMap((name) => {
+  const docs = join("packages", name, "docs")
+  const guide = existsSync(join(root, docs)) ? readdirSync(join(root, docs)).filter((file) => file.endsWith(".md")) : []
+  return [join("packages", name, "README.md"), ...guide.sort().map((file) => join(docs, file))]
+})
+
+describe.each(pages)("%s", (page) => {
+  const text = readFileSync(join(root, page), "utf8")
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-guide-"))
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
   it("1. links only to files that are there", () => {
     const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1] ?? "")
-    expect(links.filter((link) => !existsSync(join(root, "packages", name, link)))).toEqual([])
+    expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([])
   })
   it.each(programsOf(text).map((code, index) => [index + 1, code] as const))("2. example %i runs", async (_, code) => {
     cpSync(join(root, "apps/demo/models/barista"), join(folder, "my-model"), { recursive: true })
