@@ -1,4 +1,5 @@
 /** The boundary between the command line and the demo: its flags, checked, and the messages to play, read and checked. */
+import { mulberry32 } from "@pontoon/runtime/testing"
 import { Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { CustomerMessage } from "./messages/CustomerMessage.ts"
@@ -51,17 +52,6 @@ const flags = {
   ),
 }
 
-/** mulberry32: a small generator is enough to shuffle, and the same seed must give the same order on every machine. */
-export const makeRandom = (seed: number): (() => number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 /**
  * The `demo` command: reads the flags and the messages, and calls `play`.
  *
@@ -75,7 +65,7 @@ export const makeDemoCommand = <E, R>(play: (options: DemoOptions) => Effect.Eff
     Effect.fnUntraced(function* ({ db, device, input, once, seed }) {
       const messages = Option.isSome(input)
         ? yield* readMessages(input.value)
-        : interleave(yield* readBundledMessages, makeRandom(seed))
+        : interleave(yield* readBundledMessages, mulberry32(seed))
       return yield* play({ once, db: Option.getOrUndefined(db), seed, messages, device })
     }),
   ).pipe(Command.withDescription("Plays a day at the counter, the bank and the exchange on durable model actors"))

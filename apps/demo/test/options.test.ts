@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { Console, Effect } from "effect"
 import { describe, expect, it, vi } from "vitest"
-import { type DemoOptions, makeDemoCommand, makeRandom } from "../src/options.ts"
+import { type DemoOptions, makeDemoCommand } from "../src/options.ts"
 import { runCommand } from "../src/terminal/runCommand.ts"
 
 /** Runs the demo's command with a `play` that only looks at its options. */
@@ -96,13 +96,5 @@ describe("the demo's command line", () => {
   })
   it("7. exits with 0 for --help", async () => {
     expect((await runDemo("--help")).status).toBe(0)
-  })
-  it("8. draws numbers in [0, 1) that spread", () => {
-    const random = makeRandom(0)
-    const numbers = Array.from({ length: 10_000 }, random)
-    expect(Math.min(...numbers)).toBeGreaterThanOrEqual(0)
-    expect(Math.max(...numbers)).toBeLessThan(1)
-    expect(numbers.reduce((sum, one) => sum + one, 0) / numbers.length).toBeCloseTo(0.5, 1)
-    expect(new Set(numbers).size).toBeGreaterThan(9_990)
   })
 })

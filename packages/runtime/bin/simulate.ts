@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto"
 import { parseArgs } from "node:util"
-import { describeFailure, ProgressBar, simulate } from "../src/testing/index.ts"
+import { describeFailure, showProgress, simulate } from "../src/testing/index.ts"
 
 const USAGE = "usage: npm run simulate -- [--seeds N] [--from S] [--messages M]"
 
@@ -33,7 +33,7 @@ const main = (): 0 | 1 | 2 => {
     return 2
   }
   const { from, messages, seeds } = parsed
-  const bar = new ProgressBar(process.stderr, "seeds", seeds)
+  const bar = showProgress("seeds", seeds)
   const digest = createHash("sha256")
   const startedAtMs = performance.now()
   let [sent, commits, processes] = [0, 0, 0]
@@ -49,7 +49,7 @@ const main = (): 0 | 1 | 2 => {
     commits += simulated.commits
     processes += simulated.processes
     digest.update(simulated.digest)
-    bar.advance()
+    bar.advance(seed - from + 1)
   }
   bar.clear()
   const seconds = (performance.now() - startedAtMs) / 1_000

@@ -15,7 +15,6 @@ import {
   type HandlerRun,
   type LogContents,
   makePlan,
-  ProgressBar,
   type SimulateOptions,
   shrinkPlan,
   simulate,
@@ -283,18 +282,5 @@ describe("5 the command", () => {
     expect(refused("--seeds", "0")).toMatch(/^2 --seeds must be a whole number, 1 or more; it is "0"\.\nusage: /)
     expect(refused("--from", "x")).toMatch(/^2 --from must be a whole number, 1 or more; it is "x"\.\nusage: /)
     expect(refused("--sides")).toMatch(/^2 Unknown option '--sides'/)
-  })
-  it("5.2 draws a bar on a terminal, and elsewhere a line each tenth", () => {
-    const drawn = (isTTY: boolean) => {
-      const written: Array<string> = []
-      const bar = new ProgressBar({ isTTY, write: (text: string) => written.push(text) }, "seeds", 20)
-      for (let nth = 0; nth < 20; nth++) bar.advance()
-      bar.clear()
-      return written
-    }
-    expect(drawn(false)).toHaveLength(10)
-    expect(drawn(false).at(-1)).toBe("20 of 20 seeds\n")
-    expect(drawn(true)).toHaveLength(21)
-    expect(drawn(true)[9]).toBe(`\r\x1b[K[${"#".repeat(15)}${".".repeat(15)}] 10 of 20 seeds`)
   })
 })

@@ -3,23 +3,7 @@ import { Actor, ActorSystem, Task } from "@pontoon/runtime"
 import { MemoryStore } from "@pontoon/runtime/testing"
 import { Effect, Layer, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
-
-const Counter = Actor.make("counter", {
-  protocol: [
-    Rpc.make("Add", { payload: { by: Schema.Number }, success: Schema.Number }),
-    Rpc.make("Read", { success: Schema.Number }),
-  ],
-  state: Schema.Number,
-  initialState: 0,
-  handlers: {
-    Add: ({ by }, actor) =>
-      Effect.sync(() => {
-        actor.setState(actor.state + by)
-        return actor.state
-      }),
-    Read: (_, actor) => Effect.succeed(actor.state),
-  },
-})
+import { Counter } from "./support/actors.ts"
 
 const system = <A extends Actor.AnyActor>(actors: ReadonlyArray<A>) =>
   ActorSystem.layer({ actors }).pipe(Layer.provideMerge(MemoryStore.layer))

@@ -1,7 +1,7 @@
 /** The boundary between the command line and an evaluation: its arguments, its progress, and how its report is printed. */
+import { allowsColor, makeProgressBar, type ProgressBar, type ProgressOutput } from "@pontoon/runtime/testing"
 import { Clock, Console, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { allowsColor, makeProgressBar, type ProgressBar, type ProgressOutput } from "../terminal/ProgressBar.ts"
 import { EVALUATION_TASKS, evaluationTasks } from "./EvaluationTask.ts"
 import { type ClassifyRows, evaluate } from "./evaluate.ts"
 import { formatReport, formatReportJson } from "./formatReport.ts"

@@ -1,6 +1,6 @@
 /** The boundary between what happens on stage and the terminal, or the file, that shows it: lines and a progress bar. */
+import { allowsColor, makeProgressBar, type ProgressBar, type ProgressOutput } from "@pontoon/runtime/testing"
 import { type AnswerEvent, type AnswerView, emptyView, renderLine, stepTerminal } from "../terminal/AnswerView.ts"
-import { allowsColor, makeProgressBar, type ProgressBar, type ProgressOutput } from "../terminal/ProgressBar.ts"
 
 export interface Screen {
   readonly show: (event: AnswerEvent) => void

@@ -15,22 +15,17 @@ import type { StepRow } from "../ports/MessageStore.ts"
 import type { Request } from "./compose.ts"
 import type { ChunkWriter } from "./emit.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
+import { mulberry32 } from "./mulberry32.ts"
 import type { Prepared } from "./prepare.ts"
 import type { Attempt } from "./process.ts"
 import { commitPatiently } from "./reply.ts"
 import type { System } from "./System.ts"
 
-/** mulberry32 (Tommy Ettinger, public domain), seeded from the message's id by FNV-1a: the same in every attempt. */
+/** Seeded from the message's id by FNV-1a: the same in every attempt. */
 const seededRandom = (seed: string): (() => number) => {
   let hash = 0x811c9dc5
   for (let index = 0; index < seed.length; index++) hash = Math.imul(hash ^ seed.charCodeAt(index), 0x01000193)
-  let state = hash >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
+  return mulberry32(hash)
 }
 
 /** The recorded steps of earlier attempts; a first attempt has none to look up. */

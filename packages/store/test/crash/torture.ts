@@ -10,7 +10,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { parseArgs } from "node:util"
 import { CRASH_POINTS } from "@pontoon/runtime"
-import { ProgressBar, seededRandom } from "@pontoon/runtime/testing"
+import { seededRandom, showProgress } from "@pontoon/runtime/testing"
 import { Effect } from "effect"
 import { temporaryFile } from "../support/temporaryFolder.ts"
 import { type Death, deathAfter, deathAt, dieOften } from "./dieOften.ts"
@@ -71,12 +71,11 @@ const main = async (): Promise<0 | 1 | 2> => {
   }
   const { kills, seed } = parsed
   const files = drawDeaths(kills, seed)
-  const bar = new ProgressBar(process.stderr, "kills", kills)
+  const bar = showProgress("kills", kills)
   const startedAtMs = performance.now()
   let done = 0
   const onDeath = () => {
-    done++
-    bar.advance()
+    bar.advance(++done)
   }
   const tortured = Effect.forEach(files, (deaths, nth) => tortureFile(deaths, seed + nth, onDeath), {
     concurrency: FILES_AT_ONCE,
