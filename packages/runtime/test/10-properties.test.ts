@@ -351,7 +351,7 @@ describe("4 the checkers find", () => {
       expect(found({ messages: [second, first] })).toContain("before the earlier")
       expect(found({ messages: [{ ...first, finishedAtMs: 11 }, second] })).toContain("beside")
       expect(found({ messages: [second, { ...second, id: "x" }] })).toContain("have the same key")
-      const step = { messageId: first.id, ordinal: 0, name: "pay", result: "1", atMs: 1 }
+      const step = { messageId: first.id, ordinal: 0, kind: "step" as const, name: "pay", result: "1", atMs: 1 }
       expect(found({ steps: new Map([[first.id, [step, step]]]) })).toContain("is recorded twice")
       const child = { ...second, id: `${first.id}.0` }
       expect(found({ messages: [first, child], steps: new Map([[first.id, [step]]]) })).toContain("of a child")

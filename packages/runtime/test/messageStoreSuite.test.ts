@@ -1,7 +1,7 @@
 /** The conformance suite can fail: each broken promise of a store is caught, by the test that is about it. */
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
-import type { MessageStore, Write } from "../src/index.ts"
+import type { MessageStore, Retry, Write } from "../src/index.ts"
 import {
   MemoryStore,
   type MemoryStoreHandle,
@@ -9,6 +9,17 @@ import {
   type StoreUnderTest,
   type TestFramework,
 } from "../src/testing/index.ts"
+
+/** Of the suite's own sample message. */
+const retry = (messageId: string, attempt: number): Retry => ({
+  _tag: "Retry",
+  messageId,
+  attempt,
+  deliverAtMs: 0,
+  target: { type: "barista", id: "1" },
+  error: "{}",
+  atMs: 0,
+})
 
 type Store = MessageStore["Service"]
 
@@ -95,6 +106,24 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
       writes.map((write) => (write._tag === "Retry" ? { ...write, target: { type: "barista", id: "1" } } : write)),
     ),
     ["2.2"],
+  ],
+  [
+    "counts what is put off",
+    changing((writes) =>
+      writes.map((write) =>
+        write._tag === "Postpone"
+          ? { ...retry(write.messageId, write.attempt), deliverAtMs: write.deliverAtMs }
+          : write,
+      ),
+    ),
+    ["2.10"],
+  ],
+  [
+    "takes every record of a journal for a step",
+    changing((writes) =>
+      writes.map((write) => (write._tag === "RecordStep" ? { ...write, kind: "step" as const } : write)),
+    ),
+    ["4.10"],
   ],
   [
     "redrives with the old body",

@@ -113,6 +113,8 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
       return statements.claim.run(write.attempt, write.atMs, write.messageId, write.attempt - 1).changes === 1
     case "Retry":
       return retry(statements, write)
+    case "Postpone":
+      return statements.postpone.run(write.deliverAtMs, write.messageId, write.attempt).changes === 1
     case "Reroute": {
       const { target, deliverAtMs, messageId, attempt } = write
       return statements.reroute.run(deliverAtMs, target.type, target.id, messageId, attempt).changes === 1
@@ -139,9 +141,9 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
       return true
     }
     case "RecordStep": {
-      const { messageId, attempt, ordinal, name, result, atMs } = write
+      const { messageId, attempt, ordinal, kind, name, result, atMs } = write
       if (statements.isRunning.get(messageId, attempt) === undefined) return false
-      statements.recordStep.run(messageId, ordinal, name, result, atMs)
+      statements.recordStep.run(messageId, ordinal, kind, name, result, atMs)
       return true
     }
     case "AppendChunk": {

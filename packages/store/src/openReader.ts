@@ -16,12 +16,15 @@ import { primaryCode, toOpenFailure } from "./sqliteFailure.ts"
  */
 const LOCK_WAIT_MS = 2_000
 
-/** The version that knows `attempts_before`. */
-const ATTEMPTS_BEFORE_VERSION = 2
-
-/** An older log is read as it lies: this connection's own view stands before the table and adds what it lacks. */
-const LIKE_NEW = `create temp view messages as select *, 0 as attempts_before from main.messages;
-  create temp view upkeep as select '' as name, '' as value, null as detail, 0 as at_ms where 0`
+/**
+ * An older log is read as it lies: this connection's own views stand before the tables and add what they lack. Each is for
+ * logs below its version.
+ */
+const LIKE_NEW: ReadonlyArray<readonly [below: number, sql: string]> = [
+  [2, "create temp view messages as select *, 0 as attempts_before from main.messages"],
+  [2, "create temp view upkeep as select '' as name, '' as value, null as detail, 0 as at_ms where 0"],
+  [3, "create temp view steps as select *, 'step' as kind from main.steps"],
+]
 
 const fail = (reason: TerminalStoreFailure["reason"], message: string, cause?: unknown): TerminalStoreFailure =>
   new TerminalStoreFailure({ reason, message, cause })
@@ -37,8 +40,9 @@ const openForReading = (path: string): Database.Database => {
   try {
     database = new Database(file, { readonly: true, fileMustExist: true, timeout: LOCK_WAIT_MS })
     assertOurs(database, file)
-    if (readVersion(database) === 0) throw fail("other", `${file} is empty: no Pontoon log has been written to it yet.`)
-    if (readVersion(database) < ATTEMPTS_BEFORE_VERSION) database.exec(LIKE_NEW)
+    const version = readVersion(database)
+    if (version === 0) throw fail("other", `${file} is empty: no Pontoon log has been written to it yet.`)
+    for (const [below, sql] of LIKE_NEW) if (version < below) database.exec(sql)
     return database
   } catch (error) {
     database?.close()

@@ -38,6 +38,7 @@ export interface Statements {
   readonly messageByKey: Statement<[string, string, string], MessageRow>
   readonly claim: Change
   readonly retry: Change
+  readonly postpone: Change
   readonly reroute: Change
   readonly settle: Change
   readonly redrive: Change
@@ -70,6 +71,7 @@ export const prepareStatements = (database: Database): Statements => ({
   messageByKey: database.prepare(messages.MESSAGE_BY_KEY),
   claim: database.prepare(messages.CLAIM),
   retry: database.prepare(messages.RETRY),
+  postpone: database.prepare(messages.POSTPONE),
   reroute: database.prepare(messages.REROUTE),
   settle: database.prepare(messages.SETTLE),
   redrive: database.prepare(messages.REDRIVE),

@@ -67,6 +67,7 @@ const makeStep = (
         messageId: message.id,
         attempt: message.attempt,
         ordinal,
+        kind: "step",
         name,
         result,
         atMs: system.now(),

@@ -9,7 +9,7 @@
  *
  *     pending ──claim──▶ running ──seal──▶ done | failed
  *        ▲                  │
- *        └──── retry ───────┤──▶ dead        (attempts used up, or its actor failed for good)
+ *        └ retry, put off ──┤──▶ dead        (attempts used up, or its actor failed for good)
  *     pending | running ────┴──▶ expired     (its deadline passed)
  *                           └──▶ cancelled   (its sender, or an operator, took it back)
  *     dead ──redrive──▶ pending                (an operator has it run again)
@@ -60,7 +60,7 @@ export interface MessageRow extends Envelope {
   readonly status: MessageStatus
   /** How often it was claimed. It is the fence: what an older attempt still does is refused. */
   readonly attempt: number
-  /** Attempts before its last redrive; they do not count against the budget of attempts. 0 for one never redriven. */
+  /** Attempts that do not count against the budget: all before its last redrive, and each that was put off. */
   readonly attemptsBefore: number
   readonly startedAtMs: number | null
   readonly finishedAtMs: number | null

@@ -9,7 +9,7 @@ import { Context, type Effect } from "effect"
 import type { Address } from "../message/Address.ts"
 import type { MessageRow } from "../message/Envelope.ts"
 import type { CommitFailure, ReadFailure } from "./StoreFailure.ts"
-import type { Write } from "./Write.ts"
+import type { StepKind, Write } from "./Write.ts"
 
 export interface CommitReceipt {
   /** The earlier messages that stood in the way of an `Append`, in the order of those appends. */
@@ -28,7 +28,9 @@ export interface ActorRow {
 
 export interface StepRow {
   readonly messageId: string
+  /** Unique in the message. Steps within steps and branches have numbers far off, `undo` and `end` negative ones. */
   readonly ordinal: number
+  readonly kind: StepKind
   readonly name: string
   readonly result: string
   readonly atMs: number

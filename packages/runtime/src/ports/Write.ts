@@ -44,6 +44,17 @@ export interface Retry {
   readonly atMs: number
 }
 
+/**
+ * running → pending, to be delivered again at `deliverAtMs`, on the same target: nothing failed, so no attempt is recorded,
+ * and this one does not count against the budget (`attemptsBefore` + 1). Fenced: the row must be running at `attempt`.
+ */
+export interface Postpone {
+  readonly _tag: "Postpone"
+  readonly messageId: string
+  readonly attempt: number
+  readonly deliverAtMs: number
+}
+
 /** pending → pending on another target, for a message that has not been claimed there. Fenced: pending at `attempt`. */
 export interface Reroute {
   readonly _tag: "Reroute"
@@ -124,12 +135,19 @@ export interface RouteDecision {
   readonly atMs: number
 }
 
+/**
+ * What a row of a handler's journal is: the result of a step; that of one which has a compensation; when a sleep ends; who
+ * won a race; that a step was compensated, or could not be; the end that the message comes to once it is compensated.
+ */
+export type StepKind = "step" | "undoable" | "sleep" | "race" | "undo" | "end"
+
 /** The recorded result of one step. Fenced: running at `attempt`. An existing (messageId, ordinal) is kept as it is. */
 export interface RecordStep {
   readonly _tag: "RecordStep"
   readonly messageId: string
   readonly attempt: number
   readonly ordinal: number
+  readonly kind: StepKind
   readonly name: string
   readonly result: string
   readonly atMs: number
@@ -156,6 +174,7 @@ export type Write =
   | Append
   | Claim
   | Retry
+  | Postpone
   | Reroute
   | Settle
   | Redrive

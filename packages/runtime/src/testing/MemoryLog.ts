@@ -193,6 +193,13 @@ const applyOne = (
     case "Retry":
       retry(log, write, undo)
       break
+    case "Postpone": {
+      const row = fenced(log, write, write.attempt, ["running"])
+      const { deliverAtMs } = write
+      const attemptsBefore = row.attemptsBefore + 1
+      put(log.messages, row.id, { ...row, status: "pending", startedAtMs: null, deliverAtMs, attemptsBefore }, undo)
+      break
+    }
     case "Reroute": {
       const row = fenced(log, write, write.attempt, ["pending"])
       put(log.messages, row.id, { ...onTarget(row, write.target), deliverAtMs: write.deliverAtMs }, undo)

@@ -16,4 +16,7 @@ create table watches (
   at_ms integer not null,
   primary key (watched_type, watched_id, watcher_type, watcher_id)
 ) without rowid;
+
+-- What a row of a handler's journal is: step, undoable, sleep, race, undo, end.
+alter table steps add column kind text not null default 'step';
 `

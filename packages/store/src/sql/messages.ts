@@ -28,6 +28,11 @@ export const RETRY = `update messages
   set status = 'pending', deliver_at_ms = ?, actor_type = ?, actor_id = ?, started_at_ms = null
   where id = ? and status = 'running' and attempt = ?`
 
+/** Nothing failed: no attempt is recorded, and this one does not count. */
+export const POSTPONE = `update messages
+  set status = 'pending', deliver_at_ms = ?, attempts_before = attempts_before + 1, started_at_ms = null
+  where id = ? and status = 'running' and attempt = ?`
+
 export const REROUTE = `update messages set deliver_at_ms = ?, actor_type = ?, actor_id = ?
   where id = ? and status = 'pending' and attempt = ?`
 

@@ -23,10 +23,10 @@ export const LIFECYCLE_EVENT = `insert into lifecycle_events
 export const ROUTE_DECISION = `insert into routes (message_id, attempt, pool, chosen, reason, evidence, at_ms)
   values (?, ?, ?, ?, ?, ?, ?)`
 
-export const RECORD_STEP = `insert into steps (message_id, ordinal, name, result, at_ms) values (?, ?, ?, ?, ?)
+export const RECORD_STEP = `insert into steps (message_id, ordinal, kind, name, result, at_ms) values (?, ?, ?, ?, ?, ?)
   on conflict do nothing`
 
-export const STEPS = `select message_id as messageId, ordinal, name, result, at_ms as atMs from steps
+export const STEPS = `select message_id as messageId, ordinal, kind, name, result, at_ms as atMs from steps
   where message_id = ? order by ordinal`
 
 export const APPEND_CHUNK = `insert into chunks (message_id, attempt, ordinal, data, at_ms) values (?, ?, ?, ?, ?)

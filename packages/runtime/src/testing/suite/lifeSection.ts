@@ -9,11 +9,13 @@ import {
   BARISTA,
   CASHIER,
   claim,
+  postpone,
   recordStep,
   redrive,
   reroute,
   retry,
   START_MS,
+  sampleEnvelope,
   settle,
 } from "./sampleWrites.ts"
 
@@ -60,6 +62,33 @@ const edges = ({ test, expect }: SuiteKit): void => {
           error: settle("A", 2, "dead").error,
         },
       ])
+    }))
+}
+
+const putOff = ({ test, expect }: SuiteKit): void => {
+  test("2.10 a running message that is put off waits as it was, and its attempt neither counts nor is a failure", ({
+    store,
+    reader,
+  }) =>
+    Effect.gen(function* () {
+      yield* store.commit([appendClaimed("A"), recordStep("A", 0), postpone("A")])
+      expect(yield* store.message("A")).toMatchObject({
+        ...sampleEnvelope("A"),
+        status: "pending",
+        attempt: 1,
+        attemptsBefore: 1,
+        deliverAtMs: START_MS + 5_000,
+        startedAtMs: null,
+        error: null,
+      })
+      expect(yield* reader.attempts("A")).toEqual([])
+      for (const refused of [postpone("A"), postpone("A", 2), postpone("nobody")]) {
+        expect(Result.isFailure(yield* Effect.result(store.commit([refused])))).toBe(true)
+      }
+      yield* store.commit([claim("A", 2), postpone("A", 2), claim("A", 3), retry("A", 3)])
+      expect(yield* store.message("A")).toMatchObject({ status: "pending", attempt: 3, attemptsBefore: 2 })
+      expect((yield* reader.attempts("A")).map(({ attempt }) => attempt)).toEqual([3])
+      expect((yield* store.steps("A")).length).toBe(1)
     }))
 
   test("2.3 a reroute changes the target and the time of a pending message, and nothing else", ({ store }) =>
@@ -213,6 +242,7 @@ const renamed = (write: Write, id: string): Write => {
 
 export const lifeSection = (kit: SuiteKit): void => {
   edges(kit)
+  putOff(kit)
   endings(kit)
   redrives(kit)
   fences(kit)

@@ -32,9 +32,22 @@ const stepsAndChunks = ({ test, expect }: SuiteKit): void => {
         [3, '"3"'],
         [10, '"10"'],
       ])
-      expect(steps[0]).toEqual({ messageId: "A", ordinal: 1, name: "step-1", result: '"1"', atMs: START_MS + 1 })
+      const first = { messageId: "A", ordinal: 1, kind: "step", name: "step-1", result: '"1"', atMs: START_MS + 1 }
+      expect(steps[0]).toEqual(first)
       expect(yield* reader.steps("A")).toEqual(steps)
       expect(yield* store.steps("B")).toEqual([])
+    }))
+
+  test("4.10 a step keeps its kind, and its number may be negative or near 2^53", ({ store }) =>
+    Effect.gen(function* () {
+      const numbers = [-9_007_199_254_740_991, -1, 0, 9_007_199_254_740_991]
+      const kinds = ["end", "undo", "undoable", "race"] as const
+      const writes = numbers.map((ordinal, index) => ({ ...recordStep("A", ordinal), kind: kinds[index]! }))
+      yield* store.commit([appendClaimed("A"), ...writes.toReversed()])
+      const steps = yield* store.steps("A")
+      expect(steps.map(({ ordinal, kind }) => [ordinal, kind])).toEqual(
+        numbers.map((each, index) => [each, kinds[index]]),
+      )
     }))
 
   test("4.2 a chunk's ordinal is unique over all attempts, and each keeps the attempt that made it", ({

@@ -8,6 +8,7 @@ import type {
   AppendChunk,
   Claim,
   LifecycleEvent,
+  Postpone,
   PutActor,
   RecordStep,
   Redrive,
@@ -69,6 +70,13 @@ export const retry = (messageId: string, attempt = 1, target: Address = BARISTA)
   target,
   error: `{"tag":"Boom","message":"attempt ${attempt}","retry":"retryable"}`,
   atMs: START_MS + 10 * attempt + 5,
+})
+
+export const postpone = (messageId: string, attempt = 1): Postpone => ({
+  _tag: "Postpone",
+  messageId,
+  attempt,
+  deliverAtMs: START_MS + 5_000 * attempt,
 })
 
 export const reroute = (messageId: string, attempt = 0, target: Address = CASHIER): Reroute => ({
@@ -141,6 +149,7 @@ export const recordStep = (messageId: string, ordinal: number, attempt = 1, resu
   messageId,
   attempt,
   ordinal,
+  kind: "step",
   name: `step-${ordinal}`,
   result,
   atMs: START_MS + ordinal,
