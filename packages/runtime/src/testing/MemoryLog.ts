@@ -158,6 +158,13 @@ const retry = (log: MemoryLog, write: Retry, undo: Undo): void => {
   put(log.messages, row.id, { ...onTarget(row, target), status: "pending", startedAtMs: null, deliverAtMs }, undo)
 }
 
+const postpone = (log: MemoryLog, write: Postpone, undo: Undo): void => {
+  const row = fenced(log, write, write.attempt, ["running"])
+  const { deliverAtMs } = write
+  const attemptsBefore = row.attemptsBefore + 1
+  put(log.messages, row.id, { ...row, status: "pending", startedAtMs: null, deliverAtMs, attemptsBefore }, undo)
+}
+
 const redrive = (log: MemoryLog, write: Redrive, undo: Undo): void => {
   const row = fenced(log, write, write.attempt, ["dead"])
   const next: MessageRow = {
@@ -193,13 +200,9 @@ const applyOne = (
     case "Retry":
       retry(log, write, undo)
       break
-    case "Postpone": {
-      const row = fenced(log, write, write.attempt, ["running"])
-      const { deliverAtMs } = write
-      const attemptsBefore = row.attemptsBefore + 1
-      put(log.messages, row.id, { ...row, status: "pending", startedAtMs: null, deliverAtMs, attemptsBefore }, undo)
+    case "Postpone":
+      postpone(log, write, undo)
       break
-    }
     case "Reroute": {
       const row = fenced(log, write, write.attempt, ["pending"])
       put(log.messages, row.id, { ...onTarget(row, write.target), deliverAtMs: write.deliverAtMs }, undo)
