@@ -7,7 +7,7 @@ import type { Envelope, MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LifecycleRow, RouteRow } from "../ports/LogReader.ts"
 import type { ActorRow, ChunkRow, CommitReceipt, StepRow } from "../ports/MessageStore.ts"
 import { TerminalStaleAttempt } from "../ports/StoreFailure.ts"
-import type { Append, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
+import type { Append, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
 
 export interface MemoryLog {
   /** By id, in the order of acceptance. */
