@@ -12,6 +12,7 @@ export {
 } from "./actor/fromMachine.ts"
 export type { LifecycleState } from "./actor/lifecycle.ts"
 export * as Task from "./actor/Task.ts"
+export { closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
 export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"
 export * from "./message/Address.ts"
 export * from "./message/DeliveryFailure.ts"

@@ -17,7 +17,9 @@ import type { AnyActor, Services } from "./actor/Actor.ts"
 import type { SendOptions } from "./actor/ActorContext.ts"
 import type { Ref } from "./actor/Ref.ts"
 import type { AnyTask, Chunk, Whole } from "./actor/Task.ts"
+import { checkSignalOptions, closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
 import type { Score } from "./life/feedback.ts"
+import { SETTINGS_DEFAULT } from "./life/System.ts"
 import { RetryableClosing } from "./message/DeliveryFailure.ts"
 import type { Reply } from "./message/Reply.ts"
 import type { MessageStore } from "./ports/MessageStore.ts"
@@ -27,6 +29,11 @@ export interface PontoonOptions<A extends AnyActor, E, E2> extends ActorSystemOp
   readonly store: Layer.Layer<MessageStore, E>
   /** What the actors' handlers need, where they need anything. */
   readonly services?: Layer.Layer<Services<A>, E2>
+  /**
+   * Closes on SIGTERM and SIGINT, and then lets the process end as it would have. Default false. What is waited for, and how
+   * long, can be said: see `SignalOptions`.
+   */
+  readonly closeOnSignals?: boolean | SignalOptions
 }
 
 export interface CallOptions extends SendOptions {
@@ -98,8 +105,23 @@ const warnings = Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
 const closed = () =>
   new RetryableClosing({ message: "The system is closed and takes no messages; open it again, and send it then." })
 
+/** What closing may take beside draining, in milliseconds: handlers that cannot be interrupted, resources, the store. */
+const CLOSE_BEYOND_DRAIN_MS = 10_000
+
+/** What signals do; undefined where they do nothing. */
+const signalsOf = ({
+  closeOnSignals: asked = false,
+  drainMsMax = SETTINGS_DEFAULT.drainMsMax,
+}: Pick<PontoonOptions<AnyActor, never, never>, "closeOnSignals" | "drainMsMax">): SignalOptions | undefined => {
+  if (asked === false) return undefined
+  const signals = { closeMsMax: drainMsMax + CLOSE_BEYOND_DRAIN_MS, ...(asked === true ? {} : asked) }
+  checkSignalOptions(signals)
+  return signals
+}
+
 /** Opens a system; rejects with the store's tagged error where it cannot. */
 const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A, E, E2>): Promise<Pontoon> => {
+  const signals = signalsOf(options)
   const services: Layer.Layer<Services<A>, E2> | Layer.Layer<never> = options.services ?? Layer.empty
   const needs = Layer.merge(options.store, services) as Layer.Layer<MessageStore | Services<A>, E | E2>
   // Not a ManagedRuntime: disposing one interrupts what it runs before it closes the layer, and an interrupted ask takes
@@ -118,6 +140,11 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
     if (call?.signal?.aborted === true) return Promise.reject(call.signal.reason)
     return settle(Effect.runPromiseExit(effect, runOptions(call)), call?.signal)
   }
+  const close = () => {
+    closing ??= Effect.runPromise(Scope.close(scope, Exit.void))
+    return closing
+  }
+  const ignoreSignals = signals === undefined ? () => {} : closeOnSignals({ ...signals, close })
   return {
     ask: (ref, task, payload, call) => run(system.ask(ref, task, payload, call), call),
     tell: (ref, task, payload, call) => run(system.tell(ref, task, payload, call), call),
@@ -132,10 +159,7 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
     outcome: (messageId) => run(system.outcome(messageId)),
     cancel: (messageId) => run(system.cancel(messageId)),
     feedback: (messageId, score) => run(system.feedback(messageId, score)),
-    close: () => {
-      closing ??= Effect.runPromise(Scope.close(scope, Exit.void))
-      return closing
-    },
+    close: () => close().finally(ignoreSignals),
   }
 }
 

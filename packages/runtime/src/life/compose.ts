@@ -16,6 +16,7 @@ import type { Envelope } from "../message/Envelope.ts"
 import { childMessageId } from "../message/MessageId.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
+import type { Wait } from "./WaitGraph.ts"
 
 /** What a sender says. */
 export interface Request {
@@ -24,7 +25,13 @@ export interface Request {
   readonly payload: unknown
   readonly options: SendOptions
   /** The handler's message and the number of its act, where a handler sends. */
-  readonly parent?: { readonly message: LiveMessage; readonly ordinal: number; readonly again?: number }
+  readonly parent?: {
+    readonly message: LiveMessage
+    readonly ordinal: number
+    readonly again?: number
+    /** The open ask, where the handler waits for the answer. */
+    readonly wait?: Wait
+  }
 }
 
 /** A message that knows all but where it goes. */

@@ -35,6 +35,7 @@ import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
 import { sealUnstarted } from "./seal.ts"
 import { CANCELLED, EXPIRED } from "./verdict.ts"
+import { WaitGraph } from "./WaitGraph.ts"
 
 /** An accepted message, or the earlier one that it repeats. */
 export interface Accepted {
@@ -53,12 +54,14 @@ export class Life implements Dispatch, Queues {
   readonly supervision: () => Supervision
   readonly #runner: Runner
   readonly #busy = new BusyCount()
+  readonly #waits: WaitGraph
   /** Resolves when no handler runs, and no commit of a message is being written. */
   readonly quiet = this.#busy.quiet
 
   constructor(system: System, supervision: () => Supervision) {
     this.#system = system
     this.supervision = supervision
+    this.#waits = new WaitGraph(system.live)
     this.#runner = new Runner(system, this, this, this.#busy)
   }
 
@@ -69,7 +72,7 @@ export class Life implements Dispatch, Queues {
     for (let again = 0; ; again++) {
       const { parent } = request
       const asked = parent === undefined ? request : { ...request, parent: { ...parent, again } }
-      const prepared = yield* prepare(this.#system, asked, note, true)
+      const prepared = yield* prepare(this.#system, asked, note, this.#waits)
       const { codec, envelope } = prepared.draft
       const delivered = yield* this.#place(prepared)
       if (delivered._tag === "Accepted") {
@@ -78,11 +81,23 @@ export class Life implements Dispatch, Queues {
       const { row } = delivered
       // An earlier attempt of the handler asked, and nobody answered: ask anew. There was one ask an attempt at most.
       const stale = parent !== undefined && unanswered(row.status) && again < parent.message.attempt - 1
-      if (!stale) return { id: row.id, codec, kept: true } satisfies Accepted
+      if (!stale) {
+        // Another message gives the answer: the earlier one of its key.
+        if (parent?.wait !== undefined) parent.wait.childId = row.id
+        return { id: row.id, codec, kept: true } satisfies Accepted
+      }
     }
   })
 
   readonly ask = <A, E>(request: Request, note?: DispatchNote): Effect.Effect<A, E | AskFailure> => {
+    const { parent } = request
+    if (parent !== undefined && parent.wait === undefined) {
+      return Effect.acquireUseRelease(
+        Effect.sync(() => this.#waits.begin(parent.message)),
+        (wait) => this.ask<A, E>({ ...request, parent: { ...parent, wait } }, note),
+        (wait) => Effect.sync(() => this.#waits.end(wait)),
+      )
+    }
     const asked = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.accept(request, note), (accepted) =>
         restore(answer(this.#system, accepted.codec, accepted.id)).pipe(
@@ -95,6 +110,16 @@ export class Life implements Dispatch, Queues {
   }
 
   readonly stream = <A, E>(request: Request, note?: DispatchNote): Stream.Stream<A, E | AskFailure> => {
+    const { parent } = request
+    if (parent !== undefined && parent.wait === undefined) {
+      const opened = Effect.acquireRelease(
+        Effect.sync(() => this.#waits.begin(parent.message)),
+        (wait) => Effect.sync(() => this.#waits.end(wait)),
+      )
+      return Stream.unwrap(
+        Effect.map(opened, (wait) => this.stream<A, E>({ ...request, parent: { ...parent, wait } }, note)),
+      )
+    }
     const accepted = Effect.acquireRelease(this.accept(request, note), (each) =>
       Effect.sync(() => this.#leave(request, each)),
     )
@@ -103,7 +128,7 @@ export class Life implements Dispatch, Queues {
   }
 
   readonly prepareSend = (request: Request, note: DispatchNote | undefined, outgoing: Array<Prepared>) =>
-    Effect.flatMap(prepare(this.#system, request, note, false), (prepared) => {
+    Effect.flatMap(prepare(this.#system, request, note, undefined), (prepared) => {
       const cell = this.#system.registry.keep(prepared.to.cell)
       const full = holdPlace(cell)
       if (full !== undefined) return Effect.fail(full)

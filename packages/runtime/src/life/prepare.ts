@@ -9,6 +9,7 @@ import { compose, type Draft, type Request } from "./compose.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
 import { type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
+import type { Wait, WaitGraph } from "./WaitGraph.ts"
 
 /** A message that is ready to be written. */
 export interface Prepared {
@@ -36,17 +37,33 @@ const refuseCycle = (system: System, parent: LiveMessage, to: Route) => {
   return undefined
 }
 
-/** @param waits whether the sender waits for the answer, so that a cycle would never end */
+/** Refuses an ask of handlers that run side by side and wait for each other; from here on the ask is one of them. */
+const refuseRing = (waits: WaitGraph, wait: Wait, to: Route, childId: string) => {
+  const { parent } = wait
+  const ring = waits.ringOf(parent, to.cell)
+  if (ring === undefined) {
+    wait.cell = to.cell
+    wait.childId = childId
+    return undefined
+  }
+  const message = `${parent.cell.key} cannot ask ${to.cell.key}: they would wait for each other for ever (${ring.join(" waits for ")}). Use send for one of these asks, or ask another actor.`
+  return new TerminalReentrantAsk({ messageId: parent.id, actor: to.cell.key, message })
+}
+
+/** @param waits the asks that are open, where the sender waits for the answer, so that a cycle would never end */
 export const prepare = Effect.fnUntraced(function* (
   system: System,
   request: Request,
   note: DispatchNote | undefined,
-  waits: boolean,
+  waits: WaitGraph | undefined,
 ) {
   const draft = yield* compose(system, request)
   const to = yield* route(system, request.ref)
-  if (waits && request.parent !== undefined) {
-    const cycle = refuseCycle(system, request.parent.message, to)
+  if (waits !== undefined && request.parent !== undefined) {
+    const { message, wait } = request.parent
+    const cycle =
+      refuseCycle(system, message, to) ??
+      (wait === undefined ? undefined : refuseRing(waits, wait, to, draft.envelope.id))
     if (cycle !== undefined) return yield* cycle
   }
   const prepared: Prepared = { draft, to, note }
