@@ -79,7 +79,13 @@ describe("1 a message is refused before anything is written", () => {
       "9 with half a priority",
       (system) => system.tell(Note.ref("a"), "Keep", "x", { priority: 0.5 }),
       "TerminalInvalidMessage",
-      /priority must be a whole number, and is 0.5/,
+      /priority must be a whole number from -100 to 100, and is 0.5/,
+    ],
+    [
+      "9b with a priority beyond all others",
+      (system) => system.tell(Note.ref("a"), "Keep", "x", { priority: 101 }),
+      "TerminalInvalidMessage",
+      /priority must be a whole number from -100 to 100, and is 101/,
     ],
     [
       "10 with an empty idempotency key",
@@ -136,6 +142,11 @@ describe("2 a definition is refused where it is written", () => {
     expect(define({ retry: { attemptsMax: 0 } })).toThrow("retry.attemptsMax must be a whole number, 1 or more")
     expect(define({ supervision: { restartsMax: -1 } })).toThrow("supervision.restartsMax must be")
     expect(define({ mailbox: { capacity: 0 } })).toThrow("mailbox.capacity must be")
+    for (const ageingMs of [0, 86_400_001, 0.5, Number.NaN]) {
+      expect(define({ mailbox: { ageingMs } })).toThrow(
+        `mailbox.ageingMs must be a whole number from 1 to 86400000, and is ${ageingMs}`,
+      )
+    }
     expect(define({ version: 1.5 })).toThrow("version must be")
   })
   it("2.2 a reference to nothing", () => {

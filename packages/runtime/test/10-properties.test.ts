@@ -23,45 +23,148 @@ import { Counter, makeTalker, makeWorker, RetryableTrouble } from "./support/act
 import { makeWorld, rows, turns, type World } from "./support/World.ts"
 
 describe("1 a mailbox", () => {
-  it("1.1 gives what a sorted list would give", () => {
-    interface Item extends Queued {
-      readonly name: number
+  interface Item extends Queued {
+    readonly name: number
+  }
+  const AGEING_MS = 3
+
+  /** What the queue is, in the fewest words: of each priority the first that may go; of these, the one that waits longest. */
+  const firstOf = (items: ReadonlyArray<Item>, strict: boolean, nowMs: number): Item | undefined => {
+    const rank = ({ attempt, envelope: { createdAtMs, deliverAtMs, priority } }: Item) =>
+      Math.min(attempt > 0 || strict ? createdAtMs : deliverAtMs, nowMs) - priority * AGEING_MS
+    const heads = new Map<number, Item>()
+    for (const item of items.toSorted((a, b) => a.order - b.order)) {
+      const { priority } = item.envelope
+      if (!heads.has(priority)) heads.set(priority, item)
     }
-    const command = fc.oneof(
-      fc.record({ kind: fc.constant("push" as const), priority: fc.integer({ min: -2, max: 2 }), delay: fc.nat(3) }),
-      fc.record({ kind: fc.constant("take" as const) }),
-      fc.record({ kind: fc.constant("pass" as const), ms: fc.nat(3) }),
-      fc.record({ kind: fc.constant("remove" as const), index: fc.nat(10) }),
-    )
+    return [...heads.values()].sort((a, b) => rank(a) - rank(b) || a.order - b.order)[0]
+  }
+
+  const command = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constant("push" as const),
+        priority: fc.integer({ min: -2, max: 2 }),
+        delay: fc.oneof(fc.constant(0), fc.nat(3)),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("take" as const), admits: fc.integer({ min: 1, max: 4 }) }) },
+    /** Also to the past: clocks are set. */
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("pass" as const), ms: fc.integer({ min: -4, max: 8 }) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("remove" as const), index: fc.nat(10) }) },
+    /** Takes the next, and puts it back to its old place, as a retry does. */
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("retry" as const), delay: fc.nat(3) }) },
+    /** Begins anew with what waits, as recovery does. */
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("recover" as const) }) },
+  )
+
+  it("1.1 gives what a plain list would give, also when it is built anew from what waits", () => {
     fc.assert(
-      fc.property(fc.boolean(), fc.array(command, { maxLength: 60 }), (strict, commands) => {
-        const mailbox = new Mailbox<Item>(strict)
+      fc.property(fc.boolean(), fc.array(command, { maxLength: 80 }), (strict, commands) => {
+        let mailbox = new Mailbox<Item>(strict, AGEING_MS)
         let model: Array<Item> = []
-        let nowMs = 0
-        const drop = (item: Item | undefined) => {
-          model = model.filter((each) => each !== item)
+        let nowMs = 100
+        /** What is due stays so, whatever the clock does. */
+        const open = new Set<Item>()
+        const push = (item: Item) => {
+          mailbox.push(item, nowMs)
+          model.push(item)
+          if (item.dueAtMs <= nowMs) open.add(item)
+        }
+        const take = (admits: (item: Item) => boolean) => {
+          const first = firstOf(
+            model.filter((item) => (strict || open.has(item)) && admits(item)),
+            strict,
+            nowMs,
+          )
+          const wanted = first !== undefined && first.dueAtMs <= nowMs ? first : undefined
+          expect(mailbox.take(nowMs, admits)).toBe(wanted)
+          model = model.filter((each) => each !== wanted)
+          return wanted
         }
         commands.forEach((each, name) => {
           if (each.kind === "push") {
-            const item = { name, order: name, envelope: { priority: each.priority }, dueAtMs: nowMs + each.delay }
-            mailbox.push(item, nowMs)
-            model.push(item)
+            const dueAtMs = nowMs + each.delay
+            const envelope = { priority: each.priority, createdAtMs: nowMs, deliverAtMs: dueAtMs }
+            push({ name, order: name, attempt: 0, envelope, dueAtMs })
           } else if (each.kind === "pass") {
             nowMs += each.ms
-            for (const item of model) if (item.dueAtMs <= nowMs) mailbox.due(item)
+            for (const item of model) {
+              if (item.dueAtMs > nowMs) continue
+              mailbox.due(item)
+              open.add(item)
+            }
           } else if (each.kind === "remove") {
             const item = model[each.index]
-            if (item !== undefined) expect(mailbox.remove(item)).toBe(true)
-            drop(item)
-          } else {
-            const open = strict ? model : model.filter(({ dueAtMs }) => dueAtMs <= nowMs)
-            const first = open.toSorted((a, b) => b.envelope.priority - a.envelope.priority || a.order - b.order)[0]
-            const wanted = first !== undefined && first.dueAtMs <= nowMs ? first : undefined
-            expect(mailbox.take(nowMs, () => true)).toBe(wanted)
-            drop(wanted)
-          }
+            if (item !== undefined) expect([mailbox.remove(item), mailbox.remove(item)]).toEqual([true, false])
+            model = model.filter((other) => other !== item)
+          } else if (each.kind === "retry") {
+            const taken = take(() => true)
+            if (taken !== undefined) push({ ...taken, attempt: taken.attempt + 1, dueAtMs: nowMs + each.delay })
+          } else if (each.kind === "recover") {
+            const waiting = model.toSorted((a, b) => a.order - b.order)
+            mailbox = new Mailbox<Item>(strict, AGEING_MS)
+            model = []
+            open.clear()
+            for (const item of waiting) push(item)
+          } else take((item) => item.name % 4 < each.admits)
           expect(mailbox.size).toBe(model.length)
+          expect(new Set(mailbox.all())).toEqual(new Set(model))
         })
+      }),
+      { numRuns: 300 },
+    )
+  })
+  it("1.2 keeps the order of acceptance at equal priority, whatever the clock does", () => {
+    const step = fc.record({ priority: fc.integer({ min: -3, max: 3 }), ms: fc.integer({ min: -1_000, max: 1_000 }) })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), fc.nat(1_000), (steps, laterMs) => {
+        const mailbox = new Mailbox<Item>(false, 100)
+        let nowMs = 10_000
+        steps.forEach(({ ms, priority }, order) => {
+          nowMs += ms
+          const envelope = { priority, createdAtMs: nowMs, deliverAtMs: nowMs }
+          mailbox.push({ name: order, order, attempt: 0, envelope, dueAtMs: 0 }, nowMs)
+        })
+        const last = new Map<number, number>()
+        for (const _ of steps) {
+          const taken = mailbox.take(nowMs + laterMs, () => true)
+          if (taken === undefined) throw new Error("one was lost")
+          expect(taken.order).toBeGreaterThan(last.get(taken.envelope.priority) ?? -1)
+          last.set(taken.envelope.priority, taken.order)
+        }
+      }),
+    )
+  })
+  it("1.3 starves nobody: none is overtaken by what came more than a level's time later, for each level between them", () => {
+    const ageingMs = 50
+    const step = fc.record({ priority: fc.integer({ min: -5, max: 5 }), ms: fc.nat(40), takes: fc.nat(2) })
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 200 }), (steps) => {
+        const mailbox = new Mailbox<Item>(false, ageingMs)
+        let nowMs = 0
+        const waiting = new Set<Item>()
+        const take = () => {
+          const taken = mailbox.take(nowMs, () => true)
+          if (taken === undefined) return
+          waiting.delete(taken)
+          for (const passed of waiting) {
+            const levels = taken.envelope.priority - passed.envelope.priority
+            const laterMs = taken.envelope.createdAtMs - passed.envelope.createdAtMs
+            if (taken.order > passed.order) expect(laterMs).toBeLessThan(Math.max(0, levels) * ageingMs)
+          }
+        }
+        steps.forEach(({ ms, priority, takes }, order) => {
+          nowMs += ms
+          const envelope = { priority, createdAtMs: nowMs, deliverAtMs: nowMs }
+          const item = { name: order, order, attempt: 0, envelope, dueAtMs: nowMs }
+          mailbox.push(item, nowMs)
+          waiting.add(item)
+          for (let count = 0; count < takes; count++) take()
+        })
+        for (const _ of steps) take()
+        expect(waiting.size).toBe(0)
       }),
     )
   })

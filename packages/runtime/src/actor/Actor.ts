@@ -45,10 +45,20 @@ export interface MailboxOptions {
   readonly capacity: number
   /** Whether a message in backoff holds later ones back. Default false. */
   readonly strict: boolean
+  /**
+   * Milliseconds that a message waits for one more level of priority: nothing is passed for ever. Default 60,000 (a minute),
+   * from 1 to 86,400,000 (a day). Raising it lets higher priorities pass a waiting message for longer.
+   */
+  readonly ageingMs: number
 }
 
-/** Deep enough for any burst that a later drain can still serve within minutes, and about 10 MB of bodies of 1 KiB. */
-const MAILBOX_DEFAULT: MailboxOptions = { capacity: 10_000, strict: false }
+const MAILBOX_DEFAULT: MailboxOptions = {
+  // Deep enough for any burst that a later drain can still serve within minutes, and about 10 MB of bodies of 1 KiB.
+  capacity: 10_000,
+  strict: false,
+  // Who waits for an answer notices a minute, and hardly a second: below that, priorities are kept.
+  ageingMs: 60_000,
+}
 
 export interface ActorOptions<T extends AnyTask, S extends Schema.Codec<unknown, unknown>, Resource, R> {
   /** The tasks that the actor understands: effect/rpc definitions. */

@@ -24,7 +24,7 @@ export interface SendOptions {
   readonly timeoutMs?: number
   /** Milliseconds from now before which the message is not run. Default 0. */
   readonly delayMs?: number
-  /** Higher runs earlier. Default 0. */
+  /** Higher runs earlier, until the others have waited for longer (`mailbox.ageingMs`). Default 0, from -100 to 100. */
   readonly priority?: number
   /** W3C trace id to log the message under. Default: the parent's, or a new one. */
   readonly traceId?: string

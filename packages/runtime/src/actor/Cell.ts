@@ -45,7 +45,7 @@ export class Cell<M extends Queued> {
     this.address = address
     this.key = formatAddress(address)
     this.actor = actor
-    this.mailbox = new Mailbox(actor.mailbox.strict)
+    this.mailbox = new Mailbox(actor.mailbox.strict, actor.mailbox.ageingMs)
     this.lifecycle = initialLifecycle(actor.supervision)
   }
 

@@ -2,40 +2,52 @@
  * The boundary of one actor's queue in memory: which of its waiting messages runs next. The messages themselves are in
  * the store; losing this loses nothing.
  *
- * Order: priority, then acceptance. A message that is not due (delayed, or in backoff) is passed by later ones, unless
- * the mailbox is strict.
+ * Order: equal priorities in the order of acceptance, always. Between priorities by rank, the lowest first: when a message
+ * began to wait, less `ageingMs` for each level of its priority. So a message that has waited `ageingMs` longer is worth
+ * one level more, and nothing has to be sorted again while it waits. The rank of a priority is that of its first message,
+ * and follows from what the log holds: after a restart the same messages run in the same order.
+ *
+ * A message that is not due (delayed, or in backoff) is passed by later ones, unless the mailbox is strict.
  */
+import { Lane } from "./Lane.ts"
 
 /** What the queue has to know of a message. */
 export interface Queued {
-  readonly envelope: { readonly priority: number }
-  /** The order of acceptance. */
+  readonly envelope: { readonly priority: number; readonly createdAtMs: number; readonly deliverAtMs: number }
+  /** Times it was claimed. */
+  readonly attempt: number
+  /** The order of acceptance; no two have the same. */
   readonly order: number
   /** Not run before this time, in milliseconds since the epoch. */
   readonly dueAtMs: number
 }
 
-const before = (a: Queued, b: Queued): boolean =>
-  a.envelope.priority === b.envelope.priority ? a.order < b.order : a.envelope.priority > b.envelope.priority
-
 export class Mailbox<M extends Queued> {
   readonly #strict: boolean
-  /** Due, in running order; in a strict mailbox, every waiting message. */
-  readonly #queue: Array<M> = []
+  readonly #ageingMs: number
+  /** What is due, or every waiting message of a strict mailbox: a lane a priority, the highest first. One may be empty. */
+  readonly #lanes: Array<Lane<M>> = []
+  /** How many are in the lanes. */
+  #queued = 0
   /** Not due yet. */
   readonly #delayed = new Set<M>()
 
-  constructor(strict: boolean) {
+  /**
+   * @param strict whether what is not due holds back what comes after it
+   * @param ageingMs what a message waits for one level of priority, in milliseconds
+   */
+  constructor(strict: boolean, ageingMs: number) {
     this.#strict = strict
+    this.#ageingMs = ageingMs
   }
 
   get size(): number {
-    return this.#queue.length + this.#delayed.size
+    return this.#queued + this.#delayed.size
   }
 
   /** Whether anything could run before a message that arrives now. */
   get hasQueue(): boolean {
-    return this.#queue.length > 0
+    return this.#queued > 0
   }
 
   push(message: M, nowMs: number): void {
@@ -50,32 +62,84 @@ export class Mailbox<M extends Queued> {
 
   /** Removes and gives the message to run now, if there is one: the first that `admits` lets through. */
   take(nowMs: number, admits: (message: M) => boolean): M | undefined {
-    // Nearly always the head: only while the system closes is anything passed over.
-    const index = this.#queue.findIndex(admits)
-    const found = this.#queue[index]
-    if (found === undefined || found.dueAtMs > nowMs) return undefined
-    if (index === 0) this.#queue.shift()
-    else this.#queue.splice(index, 1)
-    return found
+    const lane = this.#firstLane(nowMs)
+    const first = lane?.first
+    if (lane === undefined || first === undefined) return undefined
+    // Only while the system closes is anything passed over.
+    if (!admits(first)) return this.#takeAdmitted(nowMs, admits)
+    if (first.dueAtMs > nowMs) return undefined
+    lane.shift()
+    this.#left(lane)
+    return first
   }
 
   remove(message: M): boolean {
     if (this.#delayed.delete(message)) return true
-    const index = this.#queue.indexOf(message)
-    if (index < 0) return false
-    this.#queue.splice(index, 1)
+    const lane = this.#lanes.find(({ priority }) => priority === message.envelope.priority)
+    if (lane?.remove(message) !== true) return false
+    this.#left(lane)
     return true
   }
 
-  /** Every waiting message: the due ones in running order, then the others. */
+  /** Every waiting message: the due ones, the highest priority first, then the others. */
   all(): ReadonlyArray<M> {
-    return [...this.#queue, ...this.#delayed]
+    return [...this.#lanes.flatMap((lane) => lane.all()), ...this.#delayed]
   }
 
   #insert(message: M): void {
-    // Almost always the newest: look from the end.
-    let index = this.#queue.length
-    while (index > 0 && before(message, this.#queue[index - 1]!)) index--
-    this.#queue.splice(index, 0, message)
+    this.#laneOf(message.envelope.priority).add(message)
+    this.#queued++
+  }
+
+  #laneOf(priority: number): Lane<M> {
+    const lanes = this.#lanes
+    let index = 0
+    while (index < lanes.length && lanes[index]!.priority > priority) index++
+    const known = lanes[index]
+    if (known?.priority === priority) return known
+    const lane = new Lane<M>(priority)
+    if (this.#queued === 0) lanes.splice(0, lanes.length, lane)
+    else lanes.splice(index, 0, lane)
+    return lane
+  }
+
+  /** A message has left the lane: one that is empty goes too, but for the last, which is nearly always used again. */
+  #left(lane: Lane<M>): void {
+    this.#queued--
+    if (lane.length === 0 && this.#lanes.length > 1) this.#lanes.splice(this.#lanes.indexOf(lane), 1)
+  }
+
+  /** The lane whose first message runs next; of several lanes none is empty. */
+  #firstLane(nowMs: number): Lane<M> | undefined {
+    if (this.#lanes.length <= 1) return this.#lanes[0]
+    return this.#lanes.reduce((best, lane) => (this.#isBefore(lane.first!, best.first!, nowMs) ? lane : best))
+  }
+
+  /**
+   * What was put off by its sender ages from when it is due; what has been tried keeps the age of its acceptance. A strict
+   * mailbox knows only acceptance, or what waits behind a message in backoff would outgrow it. Nothing is from the future:
+   * should the clock have jumped back, the message is as young as a new one.
+   */
+  #rank({ attempt, envelope }: M, nowMs: number): number {
+    const sinceMs = attempt > 0 || this.#strict ? envelope.createdAtMs : envelope.deliverAtMs
+    return Math.min(sinceMs, nowMs) - envelope.priority * this.#ageingMs
+  }
+
+  #isBefore(message: M, other: M, nowMs: number): boolean {
+    const lead = this.#rank(other, nowMs) - this.#rank(message, nowMs)
+    return lead === 0 ? message.order < other.order : lead > 0
+  }
+
+  /** Takes the first that is admitted, past others. */
+  #takeAdmitted(nowMs: number, admits: (message: M) => boolean): M | undefined {
+    let best: M | undefined
+    for (const lane of this.#lanes) {
+      const found = lane.find(admits)
+      if (found === undefined) continue
+      if (best === undefined || this.#isBefore(found, best, nowMs)) best = found
+    }
+    if (best === undefined || best.dueAtMs > nowMs) return undefined
+    this.remove(best)
+    return best
   }
 }

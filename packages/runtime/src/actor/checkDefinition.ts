@@ -14,12 +14,21 @@ interface Definition {
   readonly restartsMax: number
   readonly withinMs: number
   readonly capacity: number
+  readonly ageingMs: number
 }
+
+/** A day: who would have priorities last longer wants two actors. */
+const AGEING_MS_MAX = 86_400_000
 
 const whole = (name: string, value: number, min: number): string | undefined =>
   Number.isSafeInteger(value) && value >= min
     ? undefined
     : `${name} must be a whole number, ${min} or more, and is ${value}`
+
+const wholeUpTo = (name: string, value: number, min: number, max: number): string | undefined =>
+  Number.isSafeInteger(value) && value >= min && value <= max
+    ? undefined
+    : `${name} must be a whole number from ${min} to ${max}, and is ${value}`
 
 const mistakeIn = (definition: Definition): string | undefined => {
   const { tasks, handlers } = definition
@@ -34,7 +43,8 @@ const mistakeIn = (definition: Definition): string | undefined => {
     whole("retry.attemptsMax", definition.attemptsMax, 1) ??
     whole("supervision.restartsMax", definition.restartsMax, 0) ??
     whole("supervision.withinMs", definition.withinMs, 1) ??
-    whole("mailbox.capacity", definition.capacity, 1)
+    whole("mailbox.capacity", definition.capacity, 1) ??
+    wholeUpTo("mailbox.ageingMs", definition.ageingMs, 1, AGEING_MS_MAX)
   )
 }
 

@@ -54,6 +54,9 @@ const invalid = (request: Request, what: string) =>
 /** A key is an identifier: it is in an index, and in error messages. */
 const KEY_LENGTH_MAX = 512
 
+/** More levels than anybody tells apart; a mailbox looks at the first message of each that waits in it. */
+const PRIORITY_MAX = 100
+
 const checkTerms = (request: Request): string | undefined => {
   const { timeoutMs, delayMs, priority, idempotencyKey } = request.options
   if (timeoutMs !== undefined && !(timeoutMs > 0 && Number.isFinite(timeoutMs))) {
@@ -62,8 +65,9 @@ const checkTerms = (request: Request): string | undefined => {
   if (delayMs !== undefined && !(delayMs >= 0 && Number.isFinite(delayMs))) {
     return `delayMs must be 0 or more and finite, and is ${delayMs}.`
   }
-  if (priority !== undefined && !Number.isSafeInteger(priority))
-    return `priority must be a whole number, and is ${priority}.`
+  if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= PRIORITY_MAX)) {
+    return `priority must be a whole number from -${PRIORITY_MAX} to ${PRIORITY_MAX}, and is ${priority}.`
+  }
   if (idempotencyKey === "") return "idempotencyKey must not be empty."
   if (idempotencyKey !== undefined && idempotencyKey.length > KEY_LENGTH_MAX) {
     return `idempotencyKey has ${idempotencyKey.length} characters, and the limit is ${KEY_LENGTH_MAX}.`

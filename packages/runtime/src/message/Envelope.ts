@@ -34,7 +34,7 @@ export interface Envelope {
   readonly pool: string | null
   readonly task: string
   readonly codec: Codec
-  /** Higher runs earlier; 0 is the default. */
+  /** Higher runs earlier; 0 is the default. From -100 to 100: a mailbox has a lane for each that waits in it. */
   readonly priority: number
   readonly createdAtMs: number
   /** Not run before this time. */
