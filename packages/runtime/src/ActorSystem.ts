@@ -24,7 +24,7 @@ import type { LiveMessage } from "./life/LiveMessage.ts"
 import { Life } from "./life/life.ts"
 import { recover } from "./life/recover.ts"
 import { redrive } from "./life/redrive.ts"
-import { type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
+import { KEY_WINDOW_MS, type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
 import { type Address, formatAddress } from "./message/Address.ts"
 import { type OutcomeFailure, type SendFailure, TerminalInvalidMessage } from "./message/DeliveryFailure.ts"
 import { makeMessageIds } from "./message/MessageId.ts"
@@ -104,6 +104,11 @@ const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined =>
     const min = setting === "drainMsMax" || setting === "escalationsMax" ? 0 : 1
     if (value === undefined || (Number.isSafeInteger(value) && value >= min)) continue
     return `${setting} must be a whole number, ${min} or more, and is ${value}`
+  }
+  const { keyWindowMs = KEY_WINDOW_MS.min } = options
+  const { max, min } = KEY_WINDOW_MS
+  if (!(Number.isSafeInteger(keyWindowMs) && keyWindowMs >= min && keyWindowMs <= max)) {
+    return `keyWindowMs must be a whole number from ${min} to ${max}, and is ${keyWindowMs}`
   }
   return undefined
 }

@@ -92,6 +92,30 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     ["1.9"],
   ],
   [
+    "lets a key answer for ever",
+    changing((writes) =>
+      writes.map((write) => {
+        if (write._tag !== "Append") return write
+        const { keysSinceMs: _, ...rest } = write
+        return rest
+      }),
+    ),
+    ["1.13", "1.14", "1.15", "1.16"],
+  ],
+  [
+    "takes the key from a message that runs",
+    spoilt((handle) => ({
+      ...handle.store,
+      commit: (writes) => {
+        for (const write of writes) {
+          if (write._tag === "Append" && write.keysSinceMs !== undefined) handle.log.keys.clear()
+        }
+        return handle.store.commit(writes)
+      },
+    })),
+    ["1.13", "1.14"],
+  ],
+  [
     "erases a state that is left out",
     changing((writes) =>
       writes.map((write) => (write._tag === "PutActor" ? { ...write, state: write.state ?? null } : write)),

@@ -50,9 +50,9 @@ interface Appends {
   readonly refused: Set<string>
 }
 
-const append = (statements: Statements, { message, claimed }: Append, { duplicates, refused }: Appends): void => {
-  const scope = message.idempotencyKey === null ? null : idempotencyScope(message)
-  const { changes } = statements.append.run(
+/** How many rows it added: none where the id or the key is taken. */
+const insert = (statements: Statements, { message, claimed }: Append, scope: string | null): number =>
+  statements.append.run(
     message.id,
     message.actorType,
     message.actorId,
@@ -73,12 +73,23 @@ const append = (statements: Statements, { message, claimed }: Append, { duplicat
     scope,
     message.traceId,
     message.body,
-  )
-  if (changes === 1) return
+  ).changes
+
+const append = (statements: Statements, write: Append, { duplicates, refused }: Appends): void => {
+  const { message, keysSinceMs } = write
+  const scope = message.idempotencyKey === null ? null : idempotencyScope(message)
+  if (insert(statements, write, scope) === 1) return
+  let earlier = statements.messageById.get(message.id)
+  if (earlier === undefined) {
+    const key = [scope ?? "", message.task, message.idempotencyKey ?? ""] as const
+    // Looked at only here: a key that is new, which nearly all are, costs what it did.
+    if (keysSinceMs !== undefined && statements.freeKey.run(...key, keysSinceMs).changes === 1) {
+      insert(statements, write, scope)
+      return
+    }
+    earlier = statements.messageByKey.get(...key)
+  }
   refused.add(message.id)
-  const earlier =
-    statements.messageById.get(message.id) ??
-    statements.messageByKey.get(scope ?? "", message.task, message.idempotencyKey ?? "")
   if (earlier !== undefined) duplicates.push(earlier)
 }
 

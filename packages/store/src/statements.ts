@@ -36,6 +36,7 @@ export interface Statements {
   readonly append: Change
   readonly messageById: Statement<[string], MessageRow>
   readonly messageByKey: Statement<[string, string, string], MessageRow>
+  readonly freeKey: Change
   readonly claim: Change
   readonly retry: Change
   readonly postpone: Change
@@ -69,6 +70,7 @@ export const prepareStatements = (database: Database): Statements => ({
   append: database.prepare(messages.APPEND),
   messageById: database.prepare(messages.MESSAGE_BY_ID),
   messageByKey: database.prepare(messages.MESSAGE_BY_KEY),
+  freeKey: database.prepare(messages.FREE_KEY),
   claim: database.prepare(messages.CLAIM),
   retry: database.prepare(messages.RETRY),
   postpone: database.prepare(messages.POSTPONE),

@@ -18,6 +18,7 @@ import {
   reroute,
   retry,
   routeDecision,
+  START_MS,
   settle,
 } from "@pontoon/runtime/testing"
 import { Effect, Exit, Result, Scope } from "effect"
@@ -40,9 +41,20 @@ const envelope = fc.record({
   body: fc.string(),
 })
 
+/** Every sample is accepted at START_MS: with the later ones its key has had its time. */
+const keys = fc.constantFrom({}, {}, { keysSinceMs: START_MS }, { keysSinceMs: START_MS + 1 })
+
 const write: fc.Arbitrary<Write> = fc.oneof(
-  { weight: 4, arbitrary: fc.tuple(id, envelope).map(([each, fields]) => append(each, fields)) },
-  { weight: 4, arbitrary: fc.tuple(id, envelope).map(([each, fields]) => appendClaimed(each, fields)) },
+  {
+    weight: 4,
+    arbitrary: fc.tuple(id, envelope, keys).map(([each, fields, since]) => ({ ...append(each, fields), ...since })),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(id, envelope, keys)
+      .map(([each, fields, since]) => ({ ...appendClaimed(each, fields), ...since })),
+  },
   { weight: 3, arbitrary: fc.tuple(id, attempt).map(([each, n]) => claim(each, n)) },
   { weight: 2, arbitrary: fc.tuple(id, attempt, target).map(([each, n, to]) => retry(each, n, to)) },
   { weight: 2, arbitrary: fc.tuple(id, attempt, target).map(([each, n, to]) => reroute(each, n, to)) },

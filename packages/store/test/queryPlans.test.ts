@@ -62,6 +62,11 @@ const plans: ReadonlyArray<readonly [string, string, string]> = [
     messages.MESSAGE_BY_KEY,
     "SEARCH messages USING INDEX messages_idempotency (idempotency_scope=? AND task=? AND idempotency_key=?)",
   ],
+  [
+    "a key that passes on",
+    messages.FREE_KEY,
+    "SEARCH messages USING INDEX messages_idempotency (idempotency_scope=? AND task=? AND idempotency_key=?)",
+  ],
   ["a claim", messages.CLAIM, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"],
   ["a retry", messages.RETRY, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"],
   ["a reroute", messages.REROUTE, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"],

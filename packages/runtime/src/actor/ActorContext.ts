@@ -17,7 +17,7 @@ import type { AnyTask, Chunk, DeclaredError, Whole } from "./Task.ts"
 export interface SendOptions {
   /**
    * Sent again under the same key to the same actor and task, the message is not run again but answered with the first's
-   * reply. Default: the task's `primaryKey`, or none.
+   * reply, within the system's `keyWindowMs` (7 days). Default: the task's `primaryKey`, or none.
    */
   readonly idempotencyKey?: string
   /** Milliseconds from now until the message expires. Default none. */

@@ -21,13 +21,24 @@ export interface Settings {
   readonly drainMsMax: number
   /** Failures that may be escalated to the system within a minute before it closes itself. Default 3. */
   readonly escalationsMax: number
+  /**
+   * How long an idempotency key answers, in milliseconds from the acceptance of its first message; one that has not ended
+   * answers for longer. Default 604,800,000 (7 days), from 1,000 to 31,536,000,000 (365 days). Raising it keeps keys from
+   * being used again for longer; a store's retention must keep messages for as long.
+   */
+  readonly keyWindowMs: number
 }
+
+/** A second outlasts no retry of a caller; a year outlasts every one. */
+export const KEY_WINDOW_MS = { min: 1_000, max: 365 * 86_400_000 }
 
 export const SETTINGS_DEFAULT: Settings = {
   messageBytesMax: 1024 * 1024,
   residentMax: 10_000,
   drainMsMax: 10_000,
   escalationsMax: 3,
+  // What is redelivered (webhooks, queues) is so for three days at most places; the store's retention keeps keys as long.
+  keyWindowMs: 7 * 86_400_000,
 }
 
 export interface LivePool {

@@ -10,7 +10,7 @@ import {
   TerminalReplayMismatch,
 } from "../message/DeliveryFailure.ts"
 import type { Envelope, MessageRow } from "../message/Envelope.ts"
-import type { RouteDecision, Write } from "../ports/Write.ts"
+import type { Append, RouteDecision, Write } from "../ports/Write.ts"
 import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
@@ -23,6 +23,11 @@ export type Delivered =
 
 /** An hour of backlog at one message a second needs no exact figure; a caller that waits this long meets a shorter queue. */
 const RETRY_AFTER_MS = 1_000
+
+export const appendWrite = (system: System, message: Envelope, claimed: boolean): Append =>
+  message.idempotencyKey === null
+    ? { _tag: "Append", message, claimed }
+    : { _tag: "Append", message, claimed, keysSinceMs: message.createdAtMs - system.settings.keyWindowMs }
 
 export const dispatchWrite = (envelope: Envelope, note: DispatchNote): RouteDecision => ({
   _tag: "RouteDecision",
@@ -126,7 +131,7 @@ export const deliver = Effect.fnUntraced(function* (
     if (full !== undefined) return yield* full
     cell.arriving++
   }
-  const writes: Array<Write> = [{ _tag: "Append", message: envelope, claimed }]
+  const writes: Array<Write> = [appendWrite(system, envelope, claimed)]
   if (note !== undefined) writes.push(dispatchWrite(envelope, note))
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
   // Before the commit: of messages that come at once, each is routed knowing of those before it.

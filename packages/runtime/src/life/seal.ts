@@ -7,7 +7,7 @@ import type { Envelope, FinalStatus } from "../message/Envelope.ts"
 import type { FailureRecord, Reply } from "../message/Reply.ts"
 import type { AppendChunk, Write } from "../ports/Write.ts"
 import { backoffMs } from "../supervision/restartPolicy.ts"
-import { dispatchWrite, poolOf } from "./deliver.ts"
+import { appendWrite, dispatchWrite, poolOf } from "./deliver.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
 import { routeWithin } from "./route.ts"
@@ -63,17 +63,21 @@ const endWith = (
   sent: [],
 })
 
-const sendWrites = (prepared: Prepared): { readonly writes: Array<Write>; readonly envelope: Envelope } => {
+const sendWrites = (
+  system: System,
+  prepared: Prepared,
+): { readonly writes: Array<Write>; readonly envelope: Envelope } => {
   const { draft, to, note } = prepared
   const { type, id } = to.cell.address
   const envelope: Envelope = { ...draft.envelope, actorType: type, actorId: id, pool: to.pool }
-  const writes: Array<Write> = [{ _tag: "Append", message: envelope, claimed: false }]
+  const writes: Array<Write> = [appendWrite(system, envelope, false)]
   if (note !== undefined) writes.push(dispatchWrite(envelope, note))
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
   return { writes, envelope }
 }
 
 const sealDone = (
+  system: System,
   message: LiveMessage,
   verdict: Extract<Verdict, { readonly _tag: "Done" }>,
   chunks: ReadonlyArray<AppendChunk>,
@@ -82,7 +86,7 @@ const sealDone = (
 ): Seal => {
   const { reply, state } = verdict.processed
   const { cell } = message
-  const sends = outgoing.map((each) => ({ ...sendWrites(each), cell: each.to.cell }))
+  const sends = outgoing.map((each) => ({ ...sendWrites(system, each), cell: each.to.cell }))
   const writes: Array<Write> = [...chunks, settle(message, "done", reply, null, nowMs)]
   if (state !== undefined) writes.push(putActor(cell, state.text, nowMs))
   for (const send of sends) writes.push(...send.writes)
@@ -133,7 +137,7 @@ export const seal = (
   const nowMs = system.now()
   switch (verdict._tag) {
     case "Done":
-      return sealDone(message, verdict, chunks, outgoing, nowMs)
+      return sealDone(system, message, verdict, chunks, outgoing, nowMs)
     case "Failed":
       return withChunks(chunks, endWith(message, "failed", null, verdict.record, nowMs))
     case "Retry": {

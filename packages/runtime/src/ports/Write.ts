@@ -14,11 +14,17 @@ import type { Feedback } from "../message/Feedback.ts"
  * nothing is appended, the earlier message is returned in the receipt's `duplicates`, and the rest of the commit is
  * applied all the same. (A message that was addressed to a pool is compared by (pool, task, key).)
  * What a key is compared with is fixed here: a message that is rerouted later still answers for its first address.
+ *
+ * With `keysSinceMs` an earlier message under the key that was accepted before it (`createdAtMs`) and has ended does not
+ * stand in the way: in this commit the key passes to the new message, and the earlier one keeps its row, key included, but
+ * answers for it no more, whatever becomes of it. One that has not ended never loses its key.
  */
 export interface Append {
   readonly _tag: "Append"
   readonly message: Envelope
   readonly claimed: boolean
+  /** Milliseconds since the epoch; left out, a key answers for as long as its message is in the log. */
+  readonly keysSinceMs?: number
 }
 
 /** pending → running; `attempt` is the new attempt, one more than the row's. Fenced: the row must be pending at `attempt - 1`. */

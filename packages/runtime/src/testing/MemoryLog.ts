@@ -3,7 +3,7 @@
  * the fewest words. Other stores are right where they do what this does.
  */
 import { type Address, formatAddress } from "../message/Address.ts"
-import type { Envelope, MessageRow } from "../message/Envelope.ts"
+import { type Envelope, isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LifecycleRow, RouteRow } from "../ports/LogReader.ts"
 import type { ActorRow, ChunkRow, CommitReceipt, StepRow } from "../ports/MessageStore.ts"
 import { TerminalStaleAttempt } from "../ports/StoreFailure.ts"
@@ -81,13 +81,21 @@ const putOrdinal = <A extends { readonly messageId: string; readonly ordinal: nu
   if (!rows.some(({ ordinal }) => ordinal === row.ordinal)) put(lists, row.messageId, [...rows, row], undo)
 }
 
+/** The message that answers for a key, unless it has ended and was accepted before keys count. */
+const holderOf = (log: MemoryLog, key: string, sinceMs: number | undefined): MessageRow | undefined => {
+  const row = log.messages.get(log.keys.get(key) ?? "")
+  const isOver = row !== undefined && isFinal(row.status) && sinceMs !== undefined && row.createdAtMs < sinceMs
+  return isOver ? undefined : row
+}
+
 /** False where an earlier message stands in the way. */
 const append = (log: MemoryLog, write: Append, duplicates: Array<MessageRow>, undo: Undo): boolean => {
   const { message } = write
   const key = keyOf(message)
-  const earlierId = log.messages.has(message.id) ? message.id : key === undefined ? undefined : log.keys.get(key)
-  if (earlierId !== undefined) {
-    duplicates.push(log.messages.get(earlierId)!)
+  const earlier =
+    log.messages.get(message.id) ?? (key === undefined ? undefined : holderOf(log, key, write.keysSinceMs))
+  if (earlier !== undefined) {
+    duplicates.push(earlier)
     return false
   }
   if (key !== undefined) put(log.keys, key, message.id, undo)

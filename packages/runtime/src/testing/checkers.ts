@@ -3,6 +3,7 @@
  * it. Checkers read rows and nothing else; each gives what is wrong, one sentence a violation.
  */
 import { Effect } from "effect"
+import { SETTINGS_DEFAULT } from "../life/System.ts"
 import { formatAddress } from "../message/Address.ts"
 import { isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LogReader } from "../ports/LogReader.ts"
@@ -88,16 +89,17 @@ export const checkReplies = ({ messages }: LogContents, seen: ReadonlyMap<string
   )
 }
 
-/** No idempotency key was accepted twice. */
-export const checkKeys = ({ messages }: LogContents): Violations => {
-  const known = new Map<string, string>()
+/** No idempotency key was accepted twice within the window in which it answers. */
+export const checkKeys = ({ messages }: LogContents, keyWindowMs = SETTINGS_DEFAULT.keyWindowMs): Violations => {
+  const known = new Map<string, MessageRow>()
   return messages.flatMap((message) => {
     if (message.idempotencyKey === null) return []
     const scope = message.pool === null ? `actor ${addressOf(message)}` : `pool ${message.pool}`
     const key = JSON.stringify([scope, message.task, message.idempotencyKey])
     const earlier = known.get(key)
-    known.set(key, message.id)
-    return earlier === undefined ? [] : [`messages ${earlier} and ${message.id} have the same key ${key}`]
+    known.set(key, message)
+    if (earlier === undefined || message.createdAtMs - earlier.createdAtMs > keyWindowMs) return []
+    return [`messages ${earlier.id} and ${message.id} have the same key ${key}`]
   })
 }
 
@@ -190,9 +192,12 @@ export const checkSums = (
 }
 
 /** Every check that needs nothing but the log. */
-export const checkLog = (contents: LogContents, options: OrderOptions & { readonly drained: boolean }): Violations => [
+export const checkLog = (
+  contents: LogContents,
+  options: OrderOptions & { readonly drained: boolean; readonly keyWindowMs?: number },
+): Violations => [
   ...checkOutcomes(contents, options.drained),
-  ...checkKeys(contents),
+  ...checkKeys(contents, options.keyWindowMs),
   ...checkSteps(contents),
   ...checkChunks(contents),
   ...checkOrder(contents, options),

@@ -21,6 +21,11 @@ export const MESSAGE_BY_ID = `select ${MESSAGE_COLUMNS} from messages where id =
 export const MESSAGE_BY_KEY = `select ${MESSAGE_COLUMNS} from messages
   where idempotency_scope = ? and task = ? and idempotency_key = ?`
 
+/** The row keeps its key to be read; without a scope it is in the way of nobody. */
+export const FREE_KEY = `update messages set idempotency_scope = null
+  where idempotency_scope = ? and task = ? and idempotency_key = ? and created_at_ms < ?
+    and status not in ('pending', 'running')`
+
 export const CLAIM = `update messages set status = 'running', attempt = ?, started_at_ms = ?
   where id = ? and status = 'pending' and attempt = ?`
 

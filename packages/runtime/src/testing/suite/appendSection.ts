@@ -1,5 +1,6 @@
 /** The contract of `Append`: what is accepted, in which order, and what counts as the same message. */
 import { Effect } from "effect"
+import type { Envelope } from "../../message/Envelope.ts"
 import type { SuiteKit } from "./SuiteKit.ts"
 import {
   append,
@@ -7,6 +8,7 @@ import {
   CASHIER,
   claim,
   putActor,
+  redrive,
   reroute,
   START_MS,
   sampleEnvelope,
@@ -159,8 +161,61 @@ const duplicatesByKey = ({ test, expect }: SuiteKit): void => {
     }))
 }
 
+const keyWindow = ({ test, expect }: SuiteKit): void => {
+  const key = { idempotencyKey: "k" }
+  const since = (keysSinceMs: number, id: string, fields: Partial<Envelope> = {}) => ({
+    ...append(id, { ...key, createdAtMs: keysSinceMs + 1_000, ...fields }),
+    keysSinceMs,
+  })
+
+  test("1.13 a key passes on from a message that has ended and was accepted before keys count", ({ reader, store }) =>
+    Effect.gen(function* () {
+      yield* store.commit([appendClaimed("A", key), settle("A")])
+      // Accepted at START_MS: keys since then count.
+      expect((yield* store.commit([since(START_MS, "B")])).duplicates).toMatchObject([{ id: "A", reply: '"reply 1"' }])
+      expect((yield* store.commit([since(START_MS + 1, "C"), claim("C")])).duplicates).toEqual([])
+      // The earlier one is what it was, its key included.
+      expect(yield* store.message("A")).toMatchObject({ ...key, status: "done", reply: '"reply 1"' })
+      expect((yield* reader.messages({ limit: 10 })).map(({ id }) => id)).toEqual(["A", "C"])
+      expect((yield* store.commit([append("D", key)])).duplicates).toMatchObject([{ id: "C", status: "running" }])
+    }))
+
+  test("1.14 a message that has not ended never loses its key, and one of another scope or id is left alone", (under) =>
+    Effect.gen(function* () {
+      const { store } = under
+      const late = START_MS + 1_000_000
+      yield* store.commit([append("A", key), appendClaimed("B", { ...key, task: "pour" })])
+      yield* store.commit([appendClaimed("X", { ...key, actorId: "2" }), settle("X")])
+      const { duplicates } = yield* store.commit([since(late, "C"), since(late, "D", { task: "pour" })])
+      expect(duplicates.map(({ id }) => id)).toEqual(["A", "B"])
+      yield* store.commit([claim("A"), settle("A")])
+      // The same id again is the same message, however old.
+      expect((yield* store.commit([since(late, "A")])).duplicates).toMatchObject([{ id: "A", status: "done" }])
+      expect((yield* store.commit([since(late, "E")])).duplicates).toEqual([])
+      expect((yield* store.commit([append("Y", { ...key, actorId: "2" })])).duplicates).toMatchObject([{ id: "X" }])
+    }))
+
+  test("1.15 a key passes on within one commit, and not at all where the commit is refused", ({ store }) =>
+    Effect.gen(function* () {
+      const late = START_MS + 1_000_000
+      yield* store.commit([appendClaimed("A", key), settle("A")])
+      yield* Effect.flip(store.commit([since(late, "B"), claim("nobody")]))
+      expect((yield* store.commit([append("C", key)])).duplicates).toMatchObject([{ id: "A" }])
+      const { duplicates } = yield* store.commit([since(late, "D"), since(late, "E")])
+      expect(duplicates).toMatchObject([{ id: "D", status: "pending" }])
+    }))
+
+  test("1.16 a dead letter that is redriven after its key has passed on does not take it back", ({ store }) =>
+    Effect.gen(function* () {
+      yield* store.commit([appendClaimed("A", key), settle("A", 1, "dead"), since(START_MS + 1, "B")])
+      yield* store.commit([redrive("A", 1), claim("A", 2)])
+      expect((yield* store.commit([append("C", key)])).duplicates).toMatchObject([{ id: "B" }])
+    }))
+}
+
 export const appendSection = (kit: SuiteKit): void => {
   acceptance(kit)
   duplicatesById(kit)
   duplicatesByKey(kit)
+  keyWindow(kit)
 }
