@@ -5,11 +5,11 @@
  * A worker thread was measured instead: 7 to 36 % fewer messages per second, with an event-loop delay of 7 in place of
  * 24 ms (p99, 1,024 callers). On a disk whose sync takes milliseconds that is the better trade; `Writer` leaves room.
  */
-import { type CommitFailure, RetryableStoreFailure, type Write } from "@pontoon/runtime"
+import { type CommitExit, type CommitFailure, RetryableStoreFailure, type Write } from "@pontoon/runtime"
 import { Exit } from "effect"
 import { type BatchContext, commitBatch } from "./commitBatch.ts"
 import { closedFailure } from "./sqliteFailure.ts"
-import type { CommitExit, Writer } from "./Writer.ts"
+import type { Writer } from "./Writer.ts"
 
 export interface LoopWriterLimits {
   /** Writes that wait at most; a commit that finds more is refused as `busy`. */

@@ -5,13 +5,12 @@
  * (when), `commitBatch` (how much at once), `applyWrites` (what).
  */
 import {
-  type CommitFailure,
-  type CommitReceipt,
   CrashPoints,
   checkReadLimit,
   type LogReader,
   MessageStore,
   type ReadFailure,
+  Submission,
   type TerminalStoreFailure,
 } from "@pontoon/runtime"
 import { Clock, type Context, Effect, Layer, type Scope } from "effect"
@@ -91,11 +90,7 @@ const make = Effect.fnUntraced(function* (
     )
 
   return MessageStore.of({
-    // No way to take it back: an interrupted caller leaves its commit in the queue.
-    commit: (writes) =>
-      Effect.callback<CommitReceipt, CommitFailure>((resume) => {
-        writer.submit(writes, resume)
-      }),
+    commit: (writes) => new Submission((done) => writer.submit(writes, done)),
     message: (id) => read(() => statements.messageById.get(id)),
     actor: ({ type, id }) =>
       read(() => {

@@ -2,10 +2,7 @@
  * The boundary to whoever applies commits: data in, an outcome out, in the order of submission. `LoopWriter` does it on
  * the event loop; a worker thread could do it behind the same interface, because nothing but data crosses.
  */
-import type { CommitFailure, CommitReceipt, Write } from "@pontoon/runtime"
-import type { Exit } from "effect"
-
-export type CommitExit = Exit.Exit<CommitReceipt, CommitFailure>
+import type { CommitExit, Write } from "@pontoon/runtime"
 
 export interface Writer {
   /** Takes a commit; `done` is called once, after it is durable or refused. */

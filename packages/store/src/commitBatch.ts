@@ -11,6 +11,7 @@
  *    nothing and is left out; one refused later rolls the batch back, which is then applied again with savepoints.
  */
 import {
+  type CommitExit,
   type CommitFailure,
   type CommitReceipt,
   type CrashPointHook,
@@ -22,7 +23,6 @@ import { Exit } from "effect"
 import { applyWrites } from "./applyWrites.ts"
 import { primaryCode, toStoreTrouble } from "./sqliteFailure.ts"
 import type { Statements } from "./statements.ts"
-import type { CommitExit } from "./Writer.ts"
 
 export interface BatchLimits {
   /** Writes in one transaction; a single commit is never split and may hold more. */

@@ -1,5 +1,5 @@
 /** Group commit: what shares a transaction, what bounds it, and what a failing disk or a busy file does to the callers. */
-import type { CrashPoint, Write } from "@pontoon/runtime"
+import type { CommitExit, CrashPoint, Write } from "@pontoon/runtime"
 import { append, claim, sampleEnvelope, settle } from "@pontoon/runtime/testing"
 import Database from "better-sqlite3"
 import { Effect, Exit, type Scope } from "effect"
@@ -8,7 +8,7 @@ import { SqliteStore } from "../src/index.ts"
 import { makeLoopWriter } from "../src/LoopWriter.ts"
 import { openDatabase } from "../src/openDatabase.ts"
 import { prepareStatements, type Statements } from "../src/statements.ts"
-import type { CommitExit, Writer } from "../src/Writer.ts"
+import type { Writer } from "../src/Writer.ts"
 import { temporaryFile } from "./support/temporaryFolder.ts"
 
 const run = <A>(effect: Effect.Effect<A, unknown, Scope.Scope>): Promise<A> => Effect.runPromise(Effect.scoped(effect))

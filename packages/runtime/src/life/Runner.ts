@@ -5,20 +5,22 @@
  */
 import { Effect, Exit } from "effect"
 import { takesMessages } from "../actor/lifecycle.ts"
+import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { Claim } from "../ports/Write.ts"
 import { began, freshSignals } from "../supervision/adaptive/signals.ts"
 import type { BusyCount } from "./BusyCount.ts"
+import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
 import { poolOf, releasePlace } from "./deliver.ts"
 import { ChunkWriter } from "./emit.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import { type Dispatch, makeContext } from "./makeContext.ts"
 import type { Prepared } from "./prepare.ts"
-import { loadState, process } from "./process.ts"
-import { abandon, commitPatiently, follow, lose, noteSignals, tell } from "./reply.ts"
+import { loadState, type Processed, process } from "./process.ts"
+import { abandon, follow, lose, noteSignals, tell } from "./reply.ts"
 import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
 import { putActor, type Seal, seal } from "./seal.ts"
-import { type Verdict, verdict } from "./verdict.ts"
+import { unjudged, type Verdict, verdict } from "./verdict.ts"
 
 /** What a run needs of the queues around it. */
 export interface Queues {
@@ -67,44 +69,70 @@ export class Runner {
     // The commit took longer than the message had; its alarm rings too late to keep the handler from starting.
     else if (message.isLate(this.#system.now())) message.interruption ??= "expired"
     this.#busy.enter()
-    const fiber = this.#system.fork(this.#work(message), { uninterruptible: true })
-    message.fiber = fiber
-    fiber.addObserver(() => this.#busy.leave())
-    // Up to its first wait the handler has run already, and may have crashed its own actor.
-    if (message.interruption !== undefined) fiber.interruptUnsafe()
+    this.#run(message)
   }
 
-  /** Runs the handler, and seals what it did; on a fiber of its own, that can be interrupted nowhere else than in the handler. */
-  readonly #work = Effect.fnUntraced(function* (this: Runner, message: LiveMessage) {
+  /** Runs the handler on a fiber of its own, which ends with it, and nearly always before this returns. */
+  #run(message: LiveMessage): void {
     const system = this.#system
     const { cell } = message
     const codec = cell.actor.tasks.get(message.envelope.task)
     const writer = codec?.streaming === true ? new ChunkWriter(system, message, codec) : undefined
     const outgoing: Array<Prepared> = []
-    const handle = () => process(system, message, makeContext(system, this.#dispatch, message, writer, outgoing))
-    const run = cell.loaded ? Effect.suspend(handle) : Effect.flatMap(loadState(system, cell), handle)
+    const ended = (exit: Exit.Exit<Processed, unknown>): void =>
+      whenDone(system, verdict(exit, message.id, message.interruption, codec), (found) =>
+        this.#judged(message, found, writer, outgoing),
+      )
     // A message that was taken back while its claim was written has no fiber to interrupt.
-    const exit = message.interruption === undefined ? yield* Effect.exit(Effect.interruptible(run)) : Exit.interrupt()
-    const found = yield* verdict(exit, message.id, message.interruption, codec)
+    if (message.interruption !== undefined) {
+      ended(Exit.interrupt())
+      return
+    }
+    const handle = () => process(system, message, makeContext(system, this.#dispatch, message, writer, outgoing))
+    const fiber = system.fork(cell.loaded ? Effect.suspend(handle) : Effect.flatMap(loadState(system, cell), handle))
+    message.fiber = fiber
+    // Up to its first wait the handler has run already, and may have crashed its own actor.
+    if (message.interruption !== undefined) fiber.interruptUnsafe()
+    fiber.addObserver(ended)
+  }
+
+  /** Seals what the handler did. */
+  #judged(
+    message: LiveMessage,
+    judged: Exit.Exit<Verdict>,
+    writer: ChunkWriter | undefined,
+    outgoing: ReadonlyArray<Prepared>,
+  ): void {
+    const system = this.#system
+    const found: Verdict = Exit.isSuccess(judged) ? judged.value : unjudged(judged.cause)
     // What interrupts from here on comes too late for this attempt; `enqueue` looks at it for the next.
     message.interruption = undefined
     system.crashPoint("seal.before")
     noteSignals(system, message, found)
-    if (found._tag === "Abandoned") abandon(system, message, undefined)
-    else {
-      const chunks = writer === undefined ? [] : yield* writer.drain
-      yield* this.#finish(message, found, seal(system, message, found, chunks, outgoing))
+    const over = (): void => {
+      for (const { to } of outgoing) releasePlace(to.cell)
+      this.#busy.leave()
     }
-    for (const { to } of outgoing) releasePlace(to.cell)
-  })
+    if (found._tag === "Abandoned") {
+      abandon(system, message, undefined)
+      over()
+    } else if (writer === undefined) {
+      this.#finish(message, found, seal(system, message, found, [], outgoing), over)
+    } else {
+      whenDone(system, writer.drain, (drained) => {
+        const chunks = Exit.isSuccess(drained) ? drained.value : []
+        this.#finish(message, found, seal(system, message, found, chunks, outgoing), over)
+      })
+    }
+  }
 
   /** The sealing commit, and what follows from it. */
-  readonly #finish = Effect.fnUntraced(function* (
-    this: Runner,
+  #finish(
     message: LiveMessage,
     found: Exclude<Verdict, { readonly _tag: "Abandoned" }>,
     sealed: Seal,
-  ) {
+    over: () => void,
+  ): void {
     const system = this.#system
     const { cell } = message
     const broken = found._tag === "ActorFailed" || (found._tag === "Retry" && found.defect)
@@ -116,24 +144,45 @@ export class Runner {
       cell.unwritten = []
     }
     for (const { cell: target } of sealed.sent) target.arriving++
-    const result = yield* Effect.result(commitPatiently(system, sealed.writes))
-    for (const { cell: target } of sealed.sent) target.arriving--
-    if (result._tag === "Failure") {
-      // Memory may now be ahead of the log, or behind it: read it anew.
-      cell.loaded = false
-      yield* lose(system, message, result.failure)
-      if (next !== undefined) this.#queues.unclaim(next)
-    } else {
-      system.crashPoint("seal.after")
-      const waiting = follow(system, message, sealed, result.success)
-      if (found._tag === "ActorFailed") this.#queues.supervision().gaveUp(cell, found.record.message)
-      else if (broken) this.#queues.supervision().crashed(cell, found.record.message)
-      // All of it before anybody is told: what the next handler or the asker sends now must come after these.
-      for (const each of waiting) this.#queues.enqueue(each)
-      if (next !== undefined) this.begin(next)
-      tell(system, message, sealed)
-    }
+    commitUntilTaken(system, sealed.writes, (exit) => {
+      for (const { cell: target } of sealed.sent) target.arriving--
+      if (Exit.isSuccess(exit)) {
+        this.#sealed(message, found, sealed, exit.value, next)
+        this.#rest(cell, over)
+      } else {
+        // Memory may now be ahead of the log, or behind it: read it anew.
+        cell.loaded = false
+        whenDone(system, lose(system, message, failureOf(exit.cause)), () => {
+          if (next !== undefined) this.#queues.unclaim(next)
+          this.#rest(cell, over)
+        })
+      }
+    })
+  }
+
+  /** The seal stands. */
+  #sealed(
+    message: LiveMessage,
+    found: Verdict,
+    sealed: Seal,
+    receipt: CommitReceipt,
+    next: LiveMessage | undefined,
+  ): void {
+    const system = this.#system
+    const { cell } = message
+    system.crashPoint("seal.after")
+    const waiting = follow(system, message, sealed, receipt)
+    if (found._tag === "ActorFailed") this.#queues.supervision().gaveUp(cell, found.record.message)
+    else if (found._tag === "Retry" && found.defect) this.#queues.supervision().crashed(cell, found.record.message)
+    // All of it before anybody is told: what the next handler or the asker sends now must come after these.
+    for (const each of waiting) this.#queues.enqueue(each)
+    if (next !== undefined) this.begin(next)
+    tell(system, message, sealed)
+  }
+
+  #rest(cell: LiveCell, over: () => void): void {
     this.#queues.supervision().rested(cell)
     this.#queues.pump(cell)
-  })
+    over()
+  }
 }

@@ -66,7 +66,7 @@ export interface System {
    * interrupts handlers and alarms, and a commit ends by itself. (A FiberSet would also wait for the one handler that
    * cannot be interrupted, and so would closing.)
    */
-  readonly fork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
+  readonly fork: <A, E>(effect: Effect.Effect<A, E, unknown>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
   readonly registry: Registry<LiveMessage>
   /** Every message that is accepted and not ended, by id. */
   readonly live: Map<string, LiveMessage>

@@ -40,7 +40,7 @@ const unread = (what: string, messageId: string, detail: string) =>
 /** Decodes a reply into what the asker declared. */
 export const decodeReply = (codec: TaskCodec, reply: Reply): Effect.Effect<unknown, unknown> =>
   reply.status === "done"
-    ? Effect.mapError(codec.decodeReply(reply.reply ?? "null"), (issue) =>
+    ? Effect.mapErrorEager(codec.decodeReply(reply.reply ?? "null"), (issue) =>
         unread("reply", reply.messageId, issue.message),
       )
     : decodeFailure(codec, reply)
@@ -94,8 +94,23 @@ export const closing = (messageId: string) =>
     message: `The system closed before message ${messageId} was answered; it is in the log and is finished after the next start.`,
   })
 
-/** The message's end, as a typed success or failure. */
-export const answer = (system: System, codec: TaskCodec, messageId: string) =>
-  Effect.flatMap(ending(system, messageId), (end) =>
-    end._tag === "Replied" ? decodeReply(codec, end.reply) : Effect.fail(end.failure),
-  )
+/** An end, as a typed success or failure. */
+const asAnswer = (codec: TaskCodec, end: Ending): Effect.Effect<unknown, unknown> =>
+  end._tag === "Replied" ? decodeReply(codec, end.reply) : Effect.fail(end.failure)
+
+/**
+ * Resumes whoever waits for a message with its end, as a typed success or failure; in the step in which it ends, where it
+ * has not ended yet. The result stops waiting.
+ */
+export const whenAnswered = (
+  system: System,
+  codec: TaskCodec,
+  messageId: string,
+  resume: (answer: Effect.Effect<unknown, unknown>) => void,
+): (() => void) => {
+  if (system.live.has(messageId) && !system.closed) {
+    return system.askers.wait(messageId, (end) => resume(asAnswer(codec, end)))
+  }
+  resume(Effect.flatMap(ending(system, messageId), (end) => asAnswer(codec, end)))
+  return () => {}
+}

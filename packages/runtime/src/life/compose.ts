@@ -2,7 +2,7 @@
  * Step 1 of a message's life. The boundary between a call and a message: task and data become a validated, encoded
  * envelope that still lacks its target. Nothing is written yet.
  */
-import { Effect, type Schema } from "effect"
+import { Effect } from "effect"
 import type { SendOptions } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask, TaskCodec } from "../actor/Task.ts"
@@ -102,32 +102,47 @@ const envelopeOf = (system: System, request: Request, codec: TaskCodec, payload:
   }
 }
 
-/** @see Draft */
-export const compose = Effect.fnUntraced(function* (system: System, request: Request) {
+type Refusal = RetryableClosing | TerminalUnknownTask | TerminalInvalidMessage | TerminalMessageTooLarge
+
+const tooLarge = ({ ref, task }: Request, sizeBytes: number, limitBytes: number) =>
+  new TerminalMessageTooLarge({
+    actor: nameOf(ref),
+    task,
+    sizeBytes,
+    limitBytes,
+    message: `The message ${task} to ${nameOf(ref)} has ${sizeBytes} bytes, and the limit is ${limitBytes}; send less, or raise messageBytesMax.`,
+  })
+
+const unknownTask = ({ ref, task }: Request) => {
+  const known = [...ref.tasks.keys()].join(", ")
+  const message = `${nameOf(ref)} has no task ${task}; it has ${known}.`
+  return new TerminalUnknownTask({ actor: nameOf(ref), task, message })
+}
+
+/**
+ * Has ended already when it is returned, but where a schema does not decide at once.
+ *
+ * @see Draft
+ */
+export const compose = (system: System, request: Request): Effect.Effect<Draft, Refusal> => {
   if (system.closing && request.parent === undefined) {
-    return yield* new RetryableClosing({
-      message: "The system is closing and takes no new messages; send it again later.",
-    })
+    const message = "The system is closing and takes no new messages; send it again later."
+    return Effect.fail(new RetryableClosing({ message }))
   }
   const { ref, task } = request
   const codec = ref.tasks.get(task)
-  if (codec === undefined) {
-    const known = [...ref.tasks.keys()].join(", ")
-    const message = `${nameOf(ref)} has no task ${task}; it has ${known}.`
-    return yield* new TerminalUnknownTask({ actor: nameOf(ref), task, message })
-  }
+  if (codec === undefined) return Effect.fail(unknownTask(request))
   const terms = checkTerms(request)
-  if (terms !== undefined) return yield* invalid(request, terms)
-  const asInvalid = (error: Schema.SchemaError) => invalid(request, error.message)
-  const payload = yield* codec.makePayload(request.payload).pipe(Effect.mapError(asInvalid))
-  const body = yield* codec.encodePayload(payload).pipe(Effect.mapError(asInvalid))
-  const limitBytes = system.settings.messageBytesMax
-  // A UTF-16 unit is at most three bytes, so most bodies need no count.
-  const sizeBytes = body.length * 3 <= limitBytes ? body.length : Buffer.byteLength(body)
-  if (sizeBytes > limitBytes) {
-    const message = `The message ${task} to ${nameOf(ref)} has ${sizeBytes} bytes, and the limit is ${limitBytes}; send less, or raise messageBytesMax.`
-    return yield* new TerminalMessageTooLarge({ actor: nameOf(ref), task, sizeBytes, limitBytes, message })
-  }
-  const draft: Draft = { ref, codec, envelope: envelopeOf(system, request, codec, payload, body) }
-  return draft
-})
+  if (terms !== undefined) return Effect.fail(invalid(request, terms))
+  const encoded = Effect.flatMapEager(codec.makePayload(request.payload), (payload) =>
+    Effect.mapEager(codec.encodePayload(payload), (body) => ({ payload, body })),
+  )
+  const checked = Effect.mapErrorEager(encoded, (error) => invalid(request, error.message))
+  return Effect.flatMapEager(checked, ({ payload, body }): Effect.Effect<Draft, Refusal> => {
+    const limitBytes = system.settings.messageBytesMax
+    // A UTF-16 unit is at most three bytes, so most bodies need no count.
+    const sizeBytes = body.length * 3 <= limitBytes ? body.length : Buffer.byteLength(body)
+    if (sizeBytes > limitBytes) return Effect.fail(tooLarge(request, sizeBytes, limitBytes))
+    return Effect.succeed({ ref, codec, envelope: envelopeOf(system, request, codec, payload, body) })
+  })
+}

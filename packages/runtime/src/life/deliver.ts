@@ -2,7 +2,7 @@
  * Step 3 of a message's life. The boundary between a promise and a fact: one durable append into the target's mailbox.
  * Only when it is on disk is the message accepted; from then on it ends exactly once, whatever happens to the process.
  */
-import { Effect, Exit } from "effect"
+import { Exit } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
 import {
   RetryableMailboxFull,
@@ -10,8 +10,10 @@ import {
   TerminalReplayMismatch,
 } from "../message/DeliveryFailure.ts"
 import type { Envelope, MessageRow } from "../message/Envelope.ts"
+import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { Append, RouteDecision, Write } from "../ports/Write.ts"
 import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
+import { commit } from "./commit.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
 import type { System } from "./System.ts"
@@ -20,6 +22,8 @@ import type { System } from "./System.ts"
 export type Delivered =
   | { readonly _tag: "Accepted"; readonly message: LiveMessage }
   | { readonly _tag: "Repeated"; readonly row: MessageRow }
+
+export type DeliverFailure = RetryableMailboxFull | TerminalIdempotencyConflict | TerminalReplayMismatch | CommitFailure
 
 /** An hour of backlog at one message a second needs no exact figure; a caller that waits this long meets a shorter queue. */
 const RETRY_AFTER_MS = 1_000
@@ -63,23 +67,22 @@ export const countWithdrawn = (system: System, message: LiveMessage): void =>
 const actOf = ({ actorId, actorType, pool, task }: Envelope): string =>
   `${task} to ${pool === null ? `${actorType}/${actorId}` : `pool ${pool}`}`
 
-const repeated = (envelope: Envelope, row: MessageRow) => {
-  const delivered: Delivered = { _tag: "Repeated", row }
+const repeated = (envelope: Envelope, row: MessageRow): Exit.Exit<Delivered, DeliverFailure> => {
   if (row.id === envelope.id) {
     const [now, before] = [actOf(envelope), actOf(row)]
     // The payload may differ: it may depend on what a newer program is configured to do, and the answer is recorded.
-    if (now === before) return Effect.succeed(delivered)
+    if (now === before) return Exit.succeed({ _tag: "Repeated", row })
     const message = `The handler of ${envelope.causationId} now sends ${now} where it sent ${before} before; a handler must do the same again when it is run again.`
-    return Effect.fail(
+    return Exit.fail(
       new TerminalReplayMismatch({ messageId: envelope.id, ordinal: Number(envelope.id.split(".").at(-1)), message }),
     )
   }
   if (row.task !== envelope.task || row.body !== envelope.body) {
     const key = envelope.idempotencyKey ?? ""
     const message = `The idempotency key ${key} was used for another ${row.task} (message ${row.id}); use a new key for a new message.`
-    return Effect.fail(new TerminalIdempotencyConflict({ messageId: row.id, idempotencyKey: key, message }))
+    return Exit.fail(new TerminalIdempotencyConflict({ messageId: row.id, idempotencyKey: key, message }))
   }
-  return Effect.succeed(delivered)
+  return Exit.succeed({ _tag: "Repeated", row })
 }
 
 /** Whether the message can run the moment it is on disk: nothing waits, or is on its way, that comes before it. */
@@ -104,20 +107,30 @@ export const releasePlace = (cell: LiveCell): void => {
   cell.expected--
 }
 
+/** The accepted message, as memory holds it from now on. */
+const accept = (system: System, envelope: Envelope, cell: LiveCell, claimed: boolean): Delivered => {
+  const phase = claimed ? "running" : "waiting"
+  const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
+  message.claimedAtMs = envelope.createdAtMs
+  if (claimed) cell.running.add(message)
+  system.live.set(message.id, message)
+  return { _tag: "Accepted", message }
+}
+
 /**
- * Writes the message, and its claim with it where its actor is free. Not interruptible: a message on disk that memory
+ * Writes the message, and its claim with it where its actor is free. Not to be taken back: a message on disk that memory
  * does not know would hold its actor until the next start.
  *
  * @param cell the target of the route, as it is in memory now
- * @param setGoing takes the accepted message in the very step in which its held place is given up: should another fiber
- * come in between, it would find the actor free, and overtake
+ * @param then takes the accepted message in the very step in which its held place is given up: should anything come in
+ * between, it would find the actor free, and overtake
  */
-export const deliver = Effect.fnUntraced(function* (
+export const deliver = (
   system: System,
   { draft, to, note }: Prepared,
   cell: LiveCell,
-  setGoing: (message: LiveMessage) => void,
-) {
+  then: (exit: Exit.Exit<Delivered, DeliverFailure>) => void,
+): void => {
   const envelope: Envelope = {
     ...draft.envelope,
     actorType: cell.address.type,
@@ -128,7 +141,10 @@ export const deliver = Effect.fnUntraced(function* (
   if (claimed) cell.reserved++
   else {
     const full = holdPlace(cell)
-    if (full !== undefined) return yield* full
+    if (full !== undefined) {
+      then(Exit.fail(full))
+      return
+    }
     cell.arriving++
   }
   const writes: Array<Write> = [appendWrite(system, envelope, claimed)]
@@ -137,28 +153,20 @@ export const deliver = Effect.fnUntraced(function* (
   // Before the commit: of messages that come at once, each is routed knowing of those before it.
   countAssigned(system, envelope, cell.key)
   system.crashPoint("append.before")
-  const exit = yield* Effect.exit(system.store.commit(writes))
-  if (claimed) cell.reserved--
-  else {
-    releasePlace(cell)
-    cell.arriving--
-  }
-  if (Exit.isFailure(exit)) {
+  commit(system, writes, (exit) => {
+    if (claimed) cell.reserved--
+    else {
+      releasePlace(cell)
+      cell.arriving--
+    }
+    if (Exit.isFailure(exit)) {
+      uncount(system, envelope, cell.key)
+      return then(Exit.failCause(exit.cause))
+    }
+    system.crashPoint("append.after")
+    const earlier = exit.value.duplicates[0]
+    if (earlier === undefined) return then(Exit.succeed(accept(system, envelope, cell, claimed)))
     uncount(system, envelope, cell.key)
-    return yield* Effect.failCause(exit.cause)
-  }
-  system.crashPoint("append.after")
-  const earlier = exit.value.duplicates[0]
-  if (earlier !== undefined) {
-    uncount(system, envelope, cell.key)
-    return yield* repeated(envelope, earlier)
-  }
-  const phase = claimed ? "running" : "waiting"
-  const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
-  message.claimedAtMs = envelope.createdAtMs
-  if (claimed) cell.running.add(message)
-  system.live.set(message.id, message)
-  setGoing(message)
-  const delivered: Delivered = { _tag: "Accepted", message }
-  return delivered
-}, Effect.uninterruptible)
+    then(repeated(envelope, earlier))
+  })
+}

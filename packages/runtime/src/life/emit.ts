@@ -8,8 +8,8 @@ import { TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
 import type { ChunkRow } from "../ports/MessageStore.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { AppendChunk } from "../ports/Write.ts"
+import { commitPatiently } from "./commit.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
-import { commitPatiently } from "./reply.ts"
 import type { System } from "./System.ts"
 
 /** Chunks that may wait for a commit before `emit` waits too: some 60 ms of a fast model, and one small commit. */

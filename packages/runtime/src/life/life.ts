@@ -12,7 +12,7 @@
  * Each step is a file of that name; none of them calls another. Control flow is here: what follows what, who runs next,
  * what an interruption means. From the claim to the seal it is in `Runner.ts`.
  */
-import { Effect, Stream } from "effect"
+import { Effect, Exit, Stream } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
 import { isGone } from "../actor/lifecycle.ts"
 import type { AskFailure } from "../message/DeliveryFailure.ts"
@@ -21,16 +21,17 @@ import type { FailureRecord } from "../message/Reply.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { Claim, Write } from "../ports/Write.ts"
 import { alarm } from "./alarm.ts"
-import { answer } from "./answer.ts"
+import { whenAnswered } from "./answer.ts"
 import { BusyCount } from "./BusyCount.ts"
+import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
 import type { Request } from "./compose.ts"
-import { countWithdrawn, deliver, holdPlace } from "./deliver.ts"
+import { countWithdrawn, type Delivered, type DeliverFailure, deliver, holdPlace } from "./deliver.ts"
 import type { Interruption, LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Dispatch } from "./makeContext.ts"
-import { type Prepared, prepare } from "./prepare.ts"
+import { type Prepared, type PrepareFailure, prepare } from "./prepare.ts"
 import { type Queues, Runner } from "./Runner.ts"
 import { readChunks } from "./readChunks.ts"
-import { commitPatiently, follow, lose, tell } from "./reply.ts"
+import { follow, lose, tell } from "./reply.ts"
 import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
 import { sealUnstarted } from "./seal.ts"
@@ -44,6 +45,8 @@ export interface Accepted {
   /** Whether a caller who leaves may come back for the answer, so that the message goes on without it. */
   readonly kept: boolean
 }
+
+type AcceptFailure = PrepareFailure | DeliverFailure
 
 /** Ends without an answer: a handler that runs again may ask anew. */
 const unanswered = (status: MessageStatus): boolean =>
@@ -67,28 +70,41 @@ export class Life implements Dispatch, Queues {
 
   // Steps 1 to 3: from a call to an accepted message, and to its answer.
 
-  /** Accepts a message; gives its id, and how to read its answer. */
-  readonly accept = Effect.fnUntraced(function* (this: Life, request: Request, note?: DispatchNote) {
-    for (let again = 0; ; again++) {
-      const { parent } = request
-      const asked = parent === undefined ? request : { ...request, parent: { ...parent, again } }
-      const prepared = yield* prepare(this.#system, asked, note, this.#waits)
-      const { codec, envelope } = prepared.draft
-      const delivered = yield* this.#place(prepared)
-      if (delivered._tag === "Accepted") {
-        return { id: delivered.message.id, codec, kept: envelope.idempotencyKey !== null } satisfies Accepted
-      }
-      const { row } = delivered
-      // An earlier attempt of the handler asked, and nobody answered: ask anew. There was one ask an attempt at most.
-      const stale = parent !== undefined && unanswered(row.status) && again < parent.message.attempt - 1
-      if (!stale) {
-        // Another message gives the answer: the earlier one of its key.
-        if (parent?.wait !== undefined) parent.wait.childId = row.id
-        return { id: row.id, codec, kept: true } satisfies Accepted
-      }
-    }
-  })
+  /** Accepts a message; gives its id, and how to read its answer. Not interruptible: what is on disk is known to memory. */
+  accept(request: Request, note?: DispatchNote): Effect.Effect<Accepted, AcceptFailure> {
+    return Effect.uninterruptible(Effect.callback((resume) => this.#accept(request, note, resume)))
+  }
 
+  #accept(
+    request: Request,
+    note: DispatchNote | undefined,
+    then: (exit: Exit.Exit<Accepted, AcceptFailure>) => void,
+    again = 0,
+  ): void {
+    const { parent } = request
+    const asked = again === 0 || parent === undefined ? request : { ...request, parent: { ...parent, again } }
+    whenDone(this.#system, prepare(this.#system, asked, note, this.#waits), (prepared) => {
+      if (Exit.isFailure(prepared)) return then(Exit.failCause(prepared.cause))
+      const { codec, envelope } = prepared.value.draft
+      this.#place(prepared.value, (delivered) => {
+        if (Exit.isFailure(delivered)) return then(Exit.failCause(delivered.cause))
+        if (delivered.value._tag === "Accepted") {
+          return then(Exit.succeed({ id: envelope.id, codec, kept: envelope.idempotencyKey !== null }))
+        }
+        const { row } = delivered.value
+        // An earlier attempt of the handler asked, and nobody answered: ask anew. There was one ask an attempt at most.
+        const stale = parent !== undefined && unanswered(row.status) && again < parent.message.attempt - 1
+        if (stale) this.#accept(request, note, then, again + 1)
+        else {
+          // Another message gives the answer: the earlier one of its key.
+          if (parent?.wait !== undefined) parent.wait.childId = row.id
+          then(Exit.succeed({ id: row.id, codec, kept: true }))
+        }
+      })
+    })
+  }
+
+  /** One wait from the call to the answer; what comes between them, the acceptance, wakes nobody. */
   readonly ask = <A, E>(request: Request, note?: DispatchNote): Effect.Effect<A, E | AskFailure> => {
     const { parent } = request
     if (parent !== undefined && parent.wait === undefined) {
@@ -98,13 +114,29 @@ export class Life implements Dispatch, Queues {
         (wait) => Effect.sync(() => this.#waits.end(wait)),
       )
     }
-    const asked = Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(this.accept(request, note), (accepted) =>
-        restore(answer(this.#system, accepted.codec, accepted.id)).pipe(
-          Effect.onInterrupt(() => Effect.sync(() => this.#leave(request, accepted))),
-        ),
-      ),
-    )
+    const asked = Effect.callback<unknown, unknown>((resume) => {
+      let accepted: Exit.Exit<Accepted, unknown> | undefined
+      let stop = (): void => {}
+      let whenAccepted = (): void => {}
+      this.#accept(request, note, (exit) => {
+        accepted = exit
+        if (Exit.isFailure(exit)) resume(exit)
+        else stop = whenAnswered(this.#system, exit.value.codec, exit.value.id, resume)
+        whenAccepted()
+      })
+      const leave = (): void => {
+        stop()
+        if (accepted !== undefined && Exit.isSuccess(accepted)) this.#leave(request, accepted.value)
+      }
+      // An asker that is interrupted while its message is being accepted takes it back once it is.
+      return Effect.callback<void>((left) => {
+        whenAccepted = () => {
+          leave()
+          left(Effect.void)
+        }
+        if (accepted !== undefined) whenAccepted()
+      })
+    })
     // The codec that decodes the reply is the one of the task that says `A` and `E`.
     return asked as Effect.Effect<A, E | AskFailure>
   }
@@ -138,26 +170,23 @@ export class Life implements Dispatch, Queues {
     })
 
   /** Delivers, and sets going what was accepted. */
-  #place(prepared: Prepared) {
-    return Effect.suspend(() => {
-      const cell = this.#system.registry.keep(prepared.to.cell)
-      this.#busy.enter()
-      return deliver(this.#system, prepared, cell, (message) => {
-        if (message.phase === "waiting") this.enqueue(message)
-        else {
-          this.#watchDeadline(message)
-          this.#runner.begin(message)
-        }
-      }).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            this.pump(cell)
-            this.#busy.leave()
-          }),
-        ),
-        Effect.uninterruptible,
-      )
+  #place(prepared: Prepared, then: (exit: Exit.Exit<Delivered, DeliverFailure>) => void): void {
+    const cell = this.#system.registry.keep(prepared.to.cell)
+    this.#busy.enter()
+    deliver(this.#system, prepared, cell, (exit) => {
+      if (Exit.isSuccess(exit) && exit.value._tag === "Accepted") this.#setGoing(exit.value.message)
+      this.pump(cell)
+      this.#busy.leave()
+      then(exit)
     })
+  }
+
+  #setGoing(message: LiveMessage): void {
+    if (message.phase === "waiting") this.enqueue(message)
+    else {
+      this.#watchDeadline(message)
+      this.#runner.begin(message)
+    }
   }
 
   /** The asker has left: nobody waits for the message any more, unless it may be asked for again. */
@@ -248,16 +277,15 @@ export class Life implements Dispatch, Queues {
     { onLost, onWritten }: { readonly onWritten: (receipt: CommitReceipt) => void; readonly onLost?: () => void },
   ): void {
     this.#busy.enter()
-    this.#system.fork(
-      Effect.matchEffect(commitPatiently(this.#system, writes), {
-        onSuccess: (receipt) => Effect.sync(() => onWritten(receipt)),
-        onFailure: (failure) =>
-          Effect.suspend(() => {
-            onLost?.()
-            return lose(this.#system, message, failure)
-          }),
-      }).pipe(Effect.ensuring(Effect.sync(() => this.#busy.leave())), Effect.uninterruptible),
-    )
+    commitUntilTaken(this.#system, writes, (exit) => {
+      if (Exit.isSuccess(exit)) {
+        onWritten(exit.value)
+        this.#busy.leave()
+      } else {
+        onLost?.()
+        whenDone(this.#system, lose(this.#system, message, failureOf(exit.cause)), () => this.#busy.leave())
+      }
+    })
   }
 
   // A life that is cut short.

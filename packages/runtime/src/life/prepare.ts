@@ -18,6 +18,8 @@ export interface Prepared {
   readonly note: DispatchNote | undefined
 }
 
+export type PrepareFailure = Effect.Error<ReturnType<typeof compose> | ReturnType<typeof route>> | TerminalReentrantAsk
+
 /** Asks within asks; deeper than any sensible plan, and far from the stack's end. */
 const DEPTH_MAX = 64
 
@@ -50,22 +52,28 @@ const refuseRing = (waits: WaitGraph, wait: Wait, to: Route, childId: string) =>
   return new TerminalReentrantAsk({ messageId: parent.id, actor: to.cell.key, message })
 }
 
-/** @param waits the asks that are open, where the sender waits for the answer, so that a cycle would never end */
-export const prepare = Effect.fnUntraced(function* (
+/** Refuses an ask that could never be answered: along one chain of causes, or in a ring of handlers side by side. */
+const refuse = (system: System, { parent }: Request, waits: WaitGraph | undefined, to: Route, draft: Draft) => {
+  if (waits === undefined || parent === undefined) return undefined
+  const { message, wait } = parent
+  const cycle = refuseCycle(system, message, to)
+  return cycle ?? (wait === undefined ? undefined : refuseRing(waits, wait, to, draft.envelope.id))
+}
+
+/**
+ * Has ended already when it is returned, but where a schema does not decide at once.
+ *
+ * @param waits the asks that are open, where the sender waits for the answer, so that a cycle would never end
+ */
+export const prepare = (
   system: System,
   request: Request,
   note: DispatchNote | undefined,
   waits: WaitGraph | undefined,
-) {
-  const draft = yield* compose(system, request)
-  const to = yield* route(system, request.ref)
-  if (waits !== undefined && request.parent !== undefined) {
-    const { message, wait } = request.parent
-    const cycle =
-      refuseCycle(system, message, to) ??
-      (wait === undefined ? undefined : refuseRing(waits, wait, to, draft.envelope.id))
-    if (cycle !== undefined) return yield* cycle
-  }
-  const prepared: Prepared = { draft, to, note }
-  return prepared
-})
+): Effect.Effect<Prepared, PrepareFailure> =>
+  Effect.flatMapEager(compose(system, request), (draft) =>
+    Effect.flatMapEager(route(system, request.ref), (to): Effect.Effect<Prepared, PrepareFailure> => {
+      const refused = refuse(system, request, waits, to, draft)
+      return refused === undefined ? Effect.succeed({ draft, to, note }) : Effect.fail(refused)
+    }),
+  )

@@ -2,8 +2,9 @@
  * Step 4 of a message's life. The boundary between the runtime and the handler: decode, bring the actor's state, execute,
  * encode. Nothing of the outcome is durable yet.
  */
-import { type Context, Effect } from "effect"
+import { Effect, Exit } from "effect"
 import type { ErasedContext } from "../actor/ActorContext.ts"
+import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
@@ -66,35 +67,49 @@ export const loadState = Effect.fnUntraced(function* (system: System, cell: Live
   })
 })
 
-/** Runs the handler of a claimed message. */
-export const process = Effect.fnUntraced(function* (system: System, message: LiveMessage, attempt: Attempt) {
+/** `Effect.orDie`, that costs nothing where there is nothing to die of. */
+const orDieEager = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect) ? (effect as Exit.Exit<A>) : Effect.orDie(effect)
+
+/** The outcome of a handler, as text; what does not fit its own schema is a mistake of the handler. */
+const encodeOutcome = (cell: LiveCell, codec: TaskCodec, attempt: Attempt, value: unknown): Effect.Effect<Processed> =>
+  Effect.flatMapEager(orDieEager(codec.encodeReply(value)), (reply): Effect.Effect<Processed> => {
+    if (!attempt.stateChanged()) return Effect.succeed({ reply, state: undefined })
+    const next = attempt.context.state
+    return Effect.mapEager(orDieEager(cell.actor.encodeState(next)), (text) => ({
+      reply,
+      state: { text, value: next },
+    }))
+  })
+
+/** Runs the handler of a claimed message. To be called within the fiber that runs it: a handler may throw at once. */
+export const process = (
+  system: System,
+  message: LiveMessage,
+  attempt: Attempt,
+): Effect.Effect<Processed, unknown, unknown> => {
   const { cell, envelope } = message
   system.crashPoint("claim.after")
   const codec = cell.actor.tasks.get(envelope.task)
   if (codec === undefined) {
-    return yield* new TerminalUnknownTask({
-      actor: cell.key,
-      task: envelope.task,
-      message: `${cell.key} no longer has the task ${envelope.task} of message ${message.id}.`,
-    })
+    return Effect.fail(
+      new TerminalUnknownTask({
+        actor: cell.key,
+        task: envelope.task,
+        message: `${cell.key} no longer has the task ${envelope.task} of message ${message.id}.`,
+      }),
+    )
   }
   if (cell.actor.start !== undefined && cell.resource === undefined) {
-    return yield* new TerminalActorFailed({ actor: cell.key, message: `${cell.key} is not started.` })
+    return Effect.fail(new TerminalActorFailed({ actor: cell.key, message: `${cell.key} is not started.` }))
   }
-  const payload = yield* codec.decodePayload(envelope.body).pipe(
-    Effect.mapError((error) => {
-      const text = `The message ${message.id} does not fit the schema of ${envelope.task}: ${error.message}`
-      return new TerminalInvalidMessage({ actor: cell.key, task: envelope.task, message: text })
-    }),
+  const payload = Effect.mapErrorEager(codec.decodePayload(envelope.body), (error) => {
+    const text = `The message ${message.id} does not fit the schema of ${envelope.task}: ${error.message}`
+    return new TerminalInvalidMessage({ actor: cell.key, task: envelope.task, message: text })
+  })
+  return Effect.flatMapEager(payload, (decoded) =>
+    Effect.flatMap(cell.actor.handle(envelope.task, decoded, attempt.context), (value) =>
+      encodeOutcome(cell, codec, attempt, value),
+    ),
   )
-  // The whole context, and not a merge of it into the fiber's: a fiber of `system.fork` has the same one already.
-  const value = yield* Effect.updateContext(
-    cell.actor.handle(envelope.task, payload, attempt.context),
-    (_: Context.Context<never>) => system.services,
-  )
-  const reply = yield* codec.encodeReply(value).pipe(Effect.orDie)
-  if (!attempt.stateChanged()) return { reply, state: undefined } satisfies Processed
-  const next = attempt.context.state
-  const text = yield* cell.actor.encodeState(next).pipe(Effect.orDie)
-  return { reply, state: { text, value: next } } satisfies Processed
-})
+}

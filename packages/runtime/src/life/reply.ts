@@ -6,38 +6,13 @@ import { Effect } from "effect"
 import type { Envelope, MessageRow } from "../message/Envelope.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
-import type { Write } from "../ports/Write.ts"
 import { failed, freshSignals, released, succeeded } from "../supervision/adaptive/signals.ts"
-import { backoffMs } from "../supervision/restartPolicy.ts"
 import { closing, replyOf } from "./answer.ts"
 import { countAssigned, poolOf } from "./deliver.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
 import type { Seal } from "./seal.ts"
 import type { Verdict } from "./verdict.ts"
-
-/** Waits between tries of a commit that the store cannot take now: a full disk is looked at again once a second. */
-const STORE_BACKOFF = { baseMs: 20, factor: 2, maxMs: 1_000, jitter: 0.5 }
-
-/**
- * Commits, and while the store says that it cannot now, waits and tries again for as long as the system lives: what a
- * handler has done is not thrown away because a disk is full. The actor is busy meanwhile, and so takes nothing new.
- */
-export const commitPatiently = (
-  system: System,
-  writes: ReadonlyArray<Write>,
-  tries = 1,
-): Effect.Effect<CommitReceipt, CommitFailure> =>
-  Effect.catchTag(system.store.commit(writes), "RetryableStoreFailure", (failure) =>
-    Effect.gen(function* () {
-      if (system.closed) return yield* failure
-      if (tries === 1) {
-        yield* Effect.logWarning(`The store cannot write now: ${failure.message} Trying again until it can.`)
-      }
-      yield* Effect.sleep(backoffMs(STORE_BACKOFF, tries, system.random()))
-      return yield* commitPatiently(system, writes, tries + 1)
-    }),
-  )
 
 /** Tells the pool what its target did. */
 export const noteSignals = (system: System, message: LiveMessage, verdict: Verdict): void => {
@@ -113,6 +88,7 @@ export const follow = (
     countAssigned(system, message.envelope, outcome.cell.key)
     waiting.push(message)
   }
+  if (sealed.sent.length === 0) return waiting
   const repeated = repeatedSends(
     sealed.sent.map(({ envelope }) => envelope),
     receipt.duplicates,

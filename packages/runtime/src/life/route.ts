@@ -68,24 +68,26 @@ const unknown = (actor: string, known: Iterable<string>) =>
     message: `There is no ${actor} in this system; it has ${[...known].join(", ") || "none"}. Add it where the system is opened.`,
   })
 
-/** @see Route */
-export const route = Effect.fnUntraced(function* (system: System, ref: Ref<AnyTask>) {
+/** Has ended already when it is returned. @see Route */
+export const route = (
+  system: System,
+  ref: Ref<AnyTask>,
+): Effect.Effect<Route, TerminalUnknownActor | TerminalActorFailed> => {
   if (ref.kind === "pool") {
     const pool = system.pools.get(ref.type)
-    if (pool === undefined) return yield* unknown(`pool ${ref.type}`, system.pools.keys())
+    if (pool === undefined) return Effect.fail(unknown(`pool ${ref.type}`, system.pools.keys()))
     const chosen = routeWithin(system, pool, new Set())
-    if (chosen !== undefined) return chosen
+    if (chosen !== undefined) return Effect.succeed(chosen)
     const reasons = pool.cells.map(({ cell }) => `${cell.key}: ${cell.reason}`).join("; ")
     const message = `Every target of the pool ${ref.type} has failed (${reasons}).`
-    return yield* new TerminalActorFailed({ actor: `pool ${ref.type}`, message })
+    return Effect.fail(new TerminalActorFailed({ actor: `pool ${ref.type}`, message }))
   }
   const actor = system.actors.get(ref.type)
-  if (actor === undefined) return yield* unknown(`actor ${ref.type}`, system.actors.keys())
+  if (actor === undefined) return Effect.fail(unknown(`actor ${ref.type}`, system.actors.keys()))
   const cell = system.registry.cell({ type: ref.type, id: ref.id }, actor)
   if (isGone(cell.lifecycle.state)) {
     const message = `${cell.key} is ${cell.lifecycle.state} and takes no messages (${cell.reason}).`
-    return yield* new TerminalActorFailed({ actor: cell.key, message })
+    return Effect.fail(new TerminalActorFailed({ actor: cell.key, message }))
   }
-  const route: Route = { cell, pool: null, decision: undefined }
-  return route
-})
+  return Effect.succeed({ cell, pool: null, decision: undefined })
+}

@@ -94,7 +94,11 @@ export const verdict = (
   if (interruption !== undefined) return Effect.succeed(interrupted(interruption, messageId))
   const { cause } = exit
   const error = Cause.findErrorOption(cause)
-  if (error._tag === "Some") return failedWith(error.value, cause, codec)
+  return error._tag === "Some" ? failedWith(error.value, cause, codec) : Effect.succeed(unjudged(cause))
+}
+
+/** What no error says: the handler threw, or interrupted itself. */
+export const unjudged = (cause: Cause.Cause<unknown>): Verdict => {
   const tag = Cause.hasDies(cause) ? "Defect" : "Interrupted"
   const record: FailureRecord = {
     tag,
@@ -102,5 +106,5 @@ export const verdict = (
     retry: "retryable",
     cause: causeText(cause),
   }
-  return Effect.succeed({ _tag: "Retry", record, defect: tag === "Defect" })
+  return { _tag: "Retry", record, defect: tag === "Defect" }
 }

@@ -3,7 +3,8 @@
  * also while the store refuses some, and nobody waits for them.
  */
 import { Effect } from "effect"
-import { commitPatiently, isOver } from "../life/reply.ts"
+import { commitPatiently } from "../life/commit.ts"
+import { isOver } from "../life/reply.ts"
 import type { System } from "../life/System.ts"
 import type { Write } from "../ports/Write.ts"
 
