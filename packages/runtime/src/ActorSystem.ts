@@ -11,7 +11,7 @@
  */
 import { Clock, Context, Deferred, Effect, Fiber, Layer, Random, Schema, type Scope } from "effect"
 import type { AnyActor, Services } from "./actor/Actor.ts"
-import type { Ask, AskStream, SendOptions, Tell } from "./actor/ActorContext.ts"
+import type { Ask, AskStream, ReadStream, SendOptions, StreamOptions, Tell } from "./actor/ActorContext.ts"
 import { type BoundRef, bindRef, type Sending } from "./actor/BoundRef.ts"
 import type { LifecycleState } from "./actor/lifecycle.ts"
 import type { Ref } from "./actor/Ref.ts"
@@ -19,9 +19,11 @@ import { Registry } from "./actor/Registry.ts"
 import type { AnyTask } from "./actor/Task.ts"
 import { Askers } from "./life/Askers.ts"
 import { closing, ending, replyOf } from "./life/answer.ts"
+import { ChunkClock } from "./life/ChunkClock.ts"
 import { feedback, type Score } from "./life/feedback.ts"
 import type { LiveMessage } from "./life/LiveMessage.ts"
 import { Life } from "./life/life.ts"
+import { readMessage } from "./life/readChunks.ts"
 import { recover } from "./life/recover.ts"
 import { redrive } from "./life/redrive.ts"
 import { KEY_WINDOW_MS, type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
@@ -55,8 +57,14 @@ export class ActorSystem extends Context.Service<
     readonly ref: <T extends AnyTask>(ref: Ref<T>) => BoundRef<T>
     /** Sends and waits for the reply. Interrupting it takes the message back, unless it has an idempotency key. */
     readonly ask: Ask<SendOptions>
-    /** Sends and reads the reply as it is written. */
-    readonly stream: AskStream<SendOptions>
+    /** Sends and reads the reply as it is written. Leaving it early takes the message back, as with `ask`. */
+    readonly stream: AskStream<StreamOptions>
+    /**
+     * Reads the streamed reply of an accepted message from chunk `from` on, each with its number, while it is written and
+     * after its end, and ends as the message ends. Leaving it early leaves the message alone. Fails with
+     * `TerminalInvalidMessage` where there is no such message, or it is another's, or it ended before `from`.
+     */
+    readonly read: ReadStream
     /** Sends, and gives the message's id once it is on disk. */
     readonly tell: Tell<SendOptions, SendFailure>
     /** Waits for the end of an accepted message, whoever sent it. */
@@ -94,6 +102,9 @@ export class ActorSystem extends Context.Service<
     Layer.effect(ActorSystem, open(options))
 }
 
+/** A reader who sees nothing for a second takes a stream for dead. */
+const CHUNK_LINGER_MS_MAX = 1_000
+
 /** What cannot be opened as it is written, in one sentence. */
 const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined => {
   const names = [...options.actors, ...(options.pools ?? [])].map(({ name }) => name)
@@ -109,6 +120,10 @@ const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined =>
   const { max, min } = KEY_WINDOW_MS
   if (!(Number.isSafeInteger(keyWindowMs) && keyWindowMs >= min && keyWindowMs <= max)) {
     return `keyWindowMs must be a whole number from ${min} to ${max}, and is ${keyWindowMs}`
+  }
+  const lingerMs = options.chunkLingerMs ?? 0
+  if (!(lingerMs >= 0 && lingerMs <= CHUNK_LINGER_MS_MAX)) {
+    return `chunkLingerMs must be a number from 0 to ${CHUNK_LINGER_MS_MAX}, and is ${lingerMs}`
   }
   return undefined
 }
@@ -144,6 +159,7 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
   const nextRandom = () => random.nextDoubleUnsafe()
   // `layer` asks for the services of every actor; only there are they known by type.
   const services = (yield* Effect.context<never>()) as Context.Context<unknown>
+  const fork: System["fork"] = Effect.runForkWith(services)
   const system: System = {
     store: yield* MessageStore,
     settings,
@@ -154,10 +170,11 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
     ids: makeMessageIds(now, nextRandom),
     crashPoint: yield* CrashPoints,
     services,
-    fork: Effect.runForkWith(services),
+    fork,
     registry,
     live: new Map(),
     askers: new Askers(),
+    chunkClock: new ChunkClock(fork, settings.chunkLingerMs),
     nextOrder: 0,
     alarms: new Set(),
     closing: false,
@@ -221,6 +238,8 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
   const sending: Sending = {
     ask: (ref, task, payload, sendOptions) => life.ask({ ref, task, payload, options: sendOptions ?? {} }),
     stream: (ref, task, payload, sendOptions) => life.stream({ ref, task, payload, options: sendOptions ?? {} }),
+    // The codec that decodes the chunks is the one of the task that types them.
+    read: (ref, task, messageId, readOptions) => readMessage(system, ref, task, messageId, readOptions) as never,
     tell: (ref, task, payload, sendOptions) =>
       Effect.map(life.accept({ ref, task, payload, options: sendOptions ?? {} }), ({ id }) => id),
   }

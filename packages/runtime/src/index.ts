@@ -1,6 +1,16 @@
 export { ActorSystem, type ActorSystemOptions, TerminalEscalated } from "./ActorSystem.ts"
 export * as Actor from "./actor/Actor.ts"
-export type { ActorContext, ActorSelf, ChildOptions, DispatchNote, SendOptions } from "./actor/ActorContext.ts"
+export type {
+  ActorContext,
+  ActorSelf,
+  ChildOptions,
+  ChildStreamOptions,
+  DispatchNote,
+  NumberedChunk,
+  ReadOptions,
+  SendOptions,
+  StreamOptions,
+} from "./actor/ActorContext.ts"
 export type { BoundRef } from "./actor/BoundRef.ts"
 export {
   fromMachine,
@@ -14,6 +24,7 @@ export type { LifecycleState } from "./actor/lifecycle.ts"
 export * as Task from "./actor/Task.ts"
 export { closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
 export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"
+export type { Pace } from "./life/Reader.ts"
 export * from "./message/Address.ts"
 export * from "./message/DeliveryFailure.ts"
 export * from "./message/Envelope.ts"
@@ -41,7 +52,7 @@ export * from "./ports/readLimit.ts"
 export * from "./ports/StoreFailure.ts"
 export * from "./ports/Submission.ts"
 export * from "./ports/Write.ts"
-export { type CallOptions, Pontoon, type PontoonOptions } from "./promise.ts"
+export { type Abortable, type CallOptions, Pontoon, type PontoonOptions } from "./promise.ts"
 export { type Decision, decide, type Evidence } from "./supervision/adaptive/decide.ts"
 export { type AnyPool, makePool, type Pool, type PoolOptions } from "./supervision/Pool.ts"
 export type { Backoff, RetryPolicy, Supervision } from "./supervision/restartPolicy.ts"

@@ -14,7 +14,7 @@ import { Cause, Context, Effect, Exit, Layer, Logger, Scope, Stream } from "effe
 import type { Rpc } from "effect/rpc"
 import { ActorSystem, type ActorSystemOptions } from "./ActorSystem.ts"
 import type { AnyActor, Services } from "./actor/Actor.ts"
-import type { SendOptions } from "./actor/ActorContext.ts"
+import type { NumberedChunk, ReadOptions, SendOptions, StreamOptions } from "./actor/ActorContext.ts"
 import type { Ref } from "./actor/Ref.ts"
 import type { AnyTask, Chunk, Whole } from "./actor/Task.ts"
 import { checkSignalOptions, closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
@@ -36,10 +36,12 @@ export interface PontoonOptions<A extends AnyActor, E, E2> extends ActorSystemOp
   readonly closeOnSignals?: boolean | SignalOptions
 }
 
-export interface CallOptions extends SendOptions {
-  /** Aborting takes the message back, unless it has an idempotency key; then it only stops the wait. */
+export interface Abortable {
+  /** Aborting takes the message back, unless it has an idempotency key; then, and in `read`, it only stops the wait. */
   readonly signal?: AbortSignal
 }
+
+export interface CallOptions extends SendOptions, Abortable {}
 
 type Payload<T, Tag extends string> = Rpc.PayloadConstructor<Rpc.ExtractTag<T & Rpc.Any, Tag>>
 
@@ -61,8 +63,18 @@ export interface Pontoon {
     ref: Ref<T>,
     task: Tag,
     payload: Payload<T, Tag>,
-    options?: CallOptions,
+    options?: StreamOptions & Abortable,
   ) => AsyncIterable<Chunk<Rpc.ExtractTag<T, Tag>>>
+  /**
+   * The chunks of an accepted message from `from` on, each with its number, while it is written and after its end; the
+   * loop ends, or throws, as the message ends. Leaving it early leaves the message alone.
+   */
+  readonly read: <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
+    ref: Ref<T>,
+    task: Tag,
+    messageId: string,
+    options?: ReadOptions & Abortable,
+  ) => AsyncIterable<NumberedChunk<Chunk<Rpc.ExtractTag<T, Tag>>>>
   /** The end of an accepted message, whoever sent it. */
   readonly outcome: (messageId: string) => Promise<Reply>
   readonly cancel: (messageId: string) => Promise<boolean>
@@ -71,7 +83,7 @@ export interface Pontoon {
   readonly close: () => Promise<void>
 }
 
-const runOptions = (options: CallOptions | undefined) =>
+const runOptions = (options: Abortable | undefined) =>
   options?.signal === undefined ? undefined : { signal: options.signal }
 
 /** The error itself, not a wrapper of it; an abort rejects with the signal's own reason. */
@@ -135,7 +147,7 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
   }
   const system = Context.get(opened.value, ActorSystem)
   let closing: Promise<void> | undefined
-  const run = <B, E3>(effect: Effect.Effect<B, E3>, call?: CallOptions): Promise<B> => {
+  const run = <B, E3>(effect: Effect.Effect<B, E3>, call?: Abortable): Promise<B> => {
     if (closing !== undefined) return Promise.reject(closed())
     if (call?.signal?.aborted === true) return Promise.reject(call.signal.reason)
     return settle(Effect.runPromiseExit(effect, runOptions(call)), call?.signal)
@@ -145,17 +157,18 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
     return closing
   }
   const ignoreSignals = signals === undefined ? () => {} : closeOnSignals({ ...signals, close })
+  const iterate = <B, E3>(chunks: () => Stream.Stream<B, E3>, call?: Abortable): AsyncIterable<B> => ({
+    async *[Symbol.asyncIterator]() {
+      if (closing !== undefined) throw closed()
+      if (call?.signal?.aborted === true) throw call.signal.reason
+      yield* Stream.toAsyncIterableWith(abortable(chunks(), call?.signal), Context.empty())
+    },
+  })
   return {
     ask: (ref, task, payload, call) => run(system.ask(ref, task, payload, call), call),
     tell: (ref, task, payload, call) => run(system.tell(ref, task, payload, call), call),
-    stream: (ref, task, payload, call) => ({
-      async *[Symbol.asyncIterator]() {
-        if (closing !== undefined) throw closed()
-        if (call?.signal?.aborted === true) throw call.signal.reason
-        const chunks = abortable(system.stream(ref, task, payload, call), call?.signal)
-        yield* Stream.toAsyncIterableWith(chunks, Context.empty())
-      },
-    }),
+    stream: (ref, task, payload, call) => iterate(() => system.stream(ref, task, payload, call), call),
+    read: (ref, task, messageId, call) => iterate(() => system.read(ref, task, messageId, call), call),
     outcome: (messageId) => run(system.outcome(messageId)),
     cancel: (messageId) => run(system.cancel(messageId)),
     feedback: (messageId, score) => run(system.feedback(messageId, score)),

@@ -11,6 +11,13 @@ const words = (from: number, to: number) => Array.from({ length: to - from }, (_
 const chunksOf = (world: World, id: string) =>
   (world.log.chunks.get(id) ?? []).toSorted((a, b) => a.ordinal - b.ordinal)
 
+/** Lets what runs run, and what it has said be written. */
+const linger = Effect.gen(function* () {
+  yield* turns
+  yield* TestClock.adjust(20)
+  yield* turns
+})
+
 /** Says n words; stops at the gate after half of them, in its first attempt. */
 const gatedTalker = (resumes: boolean) => {
   const gate = new Gate()
@@ -47,7 +54,7 @@ describe("1 a reader", () => {
         ),
         { startImmediately: true },
       )
-      yield* turns
+      yield* linger
       expect(seen).toEqual(words(0, 500))
       const second = yield* Effect.forkChild(read, { startImmediately: true })
       yield* turns
@@ -160,7 +167,7 @@ describe("2 a second attempt", () => {
         const world = yield* makeWorld({ actors: [Talker] })
         const key = { idempotencyKey: "k" }
         yield* Effect.forkChild(Stream.runDrain(world.system.stream(Talker.ref("a"), "Talk", { n: 200 }, key)))
-        yield* turns
+        yield* linger
         yield* world.crash
         const read = yield* Stream.runCollect(world.system.stream(Talker.ref("a"), "Talk", { n: 200 }, key))
         expect(read).toEqual(words(0, 200))

@@ -7,8 +7,9 @@
  */
 import type { Effect, Schema, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
+import type { Pace } from "../life/Reader.ts"
 import type { Address } from "../message/Address.ts"
-import type { AskFailure, SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
+import type { AskFailure, OutcomeFailure, SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
 import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
 import type { Ref } from "./Ref.ts"
 import type { AnyTask, Chunk, DeclaredError, Whole } from "./Task.ts"
@@ -28,6 +29,25 @@ export interface SendOptions {
   readonly priority?: number
   /** W3C trace id to log the message under. Default: the parent's, or a new one. */
   readonly traceId?: string
+  /**
+   * Called with the message's id when it is on disk, before the reply is waited for: the id is what a client comes back
+   * with. Of a message that repeats an idempotency key it is the first one's.
+   */
+  readonly onAccepted?: (messageId: string) => void
+}
+
+/** The terms on which a streamed reply is read. */
+export interface StreamOptions extends SendOptions, Pace {}
+
+/** One chunk of a streamed reply, with its number in it, from 0 on. */
+export interface NumberedChunk<A> {
+  readonly number: number
+  readonly chunk: A
+}
+
+export interface ReadOptions extends Pace {
+  /** The number of the first chunk to read. Default 0; the number after the last that the reader has had. */
+  readonly from?: number
 }
 
 /** Why a handler sends to this actor and not to another: a line in `routes`, for content-based dispatch. */
@@ -40,6 +60,8 @@ export interface DispatchNote {
 export interface ChildOptions extends SendOptions {
   readonly dispatch?: DispatchNote
 }
+
+export interface ChildStreamOptions extends ChildOptions, Pace {}
 
 /** Sends and waits for the reply. */
 export type Ask<Options> = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
@@ -56,6 +78,17 @@ export type AskStream<Options> = <T extends AnyTask, const Tag extends Rpc.Tag<T
   payload: Rpc.PayloadConstructor<Rpc.ExtractTag<T, Tag>>,
   options?: Options,
 ) => Stream.Stream<Chunk<Rpc.ExtractTag<T, Tag>>, DeclaredError<Rpc.ExtractTag<T, Tag>> | AskFailure>
+
+/** Reads the streamed reply of an accepted message, whoever sent it; `ref` is whom it was sent to. */
+export type ReadStream = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
+  ref: Ref<T>,
+  task: Tag,
+  messageId: string,
+  options?: ReadOptions,
+) => Stream.Stream<
+  NumberedChunk<Chunk<Rpc.ExtractTag<T, Tag>>>,
+  DeclaredError<Rpc.ExtractTag<T, Tag>> | OutcomeFailure | ReadFailure
+>
 
 /** Sends and goes on; gives the message's id. */
 export type Tell<Options, E> = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
@@ -100,7 +133,7 @@ export interface ActorContext<T extends AnyTask, State, Resource> {
   ) => Effect.Effect<A, E | TerminalReplayMismatch | CommitFailure | ReadFailure, R>
   /** A step of its own: the child message is durable before the wait, and answers at once when the handler runs again. */
   readonly ask: Ask<ChildOptions>
-  readonly stream: AskStream<ChildOptions>
+  readonly stream: AskStream<ChildStreamOptions>
   /** The message leaves with the seal. */
   readonly send: Tell<ChildOptions, SendFailure>
   /**

@@ -4,8 +4,18 @@
  */
 import type { Effect, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
-import type { AskFailure, SendFailure } from "../message/DeliveryFailure.ts"
-import type { Ask, AskStream, SendOptions, Tell } from "./ActorContext.ts"
+import type { AskFailure, OutcomeFailure, SendFailure } from "../message/DeliveryFailure.ts"
+import type { ReadFailure } from "../ports/StoreFailure.ts"
+import type {
+  Ask,
+  AskStream,
+  NumberedChunk,
+  ReadOptions,
+  ReadStream,
+  SendOptions,
+  StreamOptions,
+  Tell,
+} from "./ActorContext.ts"
 import type { Ref } from "./Ref.ts"
 import type { AnyTask, Chunk, DeclaredError, Whole } from "./Task.ts"
 
@@ -24,8 +34,17 @@ export interface BoundRef<T extends AnyTask> {
   readonly stream: <const Tag extends Rpc.Tag<T>>(
     task: Tag,
     payload: Payload<T, Tag>,
-    options?: SendOptions,
+    options?: StreamOptions,
   ) => Stream.Stream<Chunk<Rpc.ExtractTag<T, Tag>>, DeclaredError<Rpc.ExtractTag<T, Tag>> | AskFailure>
+  /** Reads the streamed reply of a message that this actor or pool was sent, from a number on. */
+  readonly read: <const Tag extends Rpc.Tag<T>>(
+    task: Tag,
+    messageId: string,
+    options?: ReadOptions,
+  ) => Stream.Stream<
+    NumberedChunk<Chunk<Rpc.ExtractTag<T, Tag>>>,
+    DeclaredError<Rpc.ExtractTag<T, Tag>> | OutcomeFailure | ReadFailure
+  >
   /** Sends, and gives the message's id once it is on disk. */
   readonly tell: <const Tag extends Rpc.Tag<T>>(
     task: Tag,
@@ -37,15 +56,17 @@ export interface BoundRef<T extends AnyTask> {
 /** The ways of sending that a ref is bound to. */
 export interface Sending {
   readonly ask: Ask<SendOptions>
-  readonly stream: AskStream<SendOptions>
+  readonly stream: AskStream<StreamOptions>
+  readonly read: ReadStream
   readonly tell: Tell<SendOptions, SendFailure>
 }
 
 export const bindRef =
-  ({ ask, stream, tell }: Sending) =>
+  ({ ask, read, stream, tell }: Sending) =>
   <T extends AnyTask>(ref: Ref<T>): BoundRef<T> => ({
     ref,
     ask: (task, payload, options) => ask(ref, task, payload, options),
     stream: (task, payload, options) => stream(ref, task, payload, options),
+    read: (task, messageId, options) => read(ref, task, messageId, options),
     tell: (task, payload, options) => tell(ref, task, payload, options),
   })

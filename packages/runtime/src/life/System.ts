@@ -10,6 +10,7 @@ import type { MessageStore } from "../ports/MessageStore.ts"
 import type { Signals } from "../supervision/adaptive/signals.ts"
 import type { AnyPool } from "../supervision/Pool.ts"
 import type { Askers } from "./Askers.ts"
+import type { ChunkClock } from "./ChunkClock.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 
 export interface Settings {
@@ -27,6 +28,12 @@ export interface Settings {
    * being used again for longer; a store's retention must keep messages for as long.
    */
   readonly keyWindowMs: number
+  /**
+   * How long chunks of streamed replies wait for others to share a commit with, in milliseconds. Default 20, from 0 to
+   * 1,000. The first chunk of a reply never waits, nor does one that comes alone. Raising it makes a stream cheaper and
+   * its readers later; 0 writes in every turn of the loop.
+   */
+  readonly chunkLingerMs: number
 }
 
 /** A second outlasts no retry of a caller; a year outlasts every one. */
@@ -39,6 +46,7 @@ export const SETTINGS_DEFAULT: Settings = {
   escalationsMax: 3,
   // What is redelivered (webhooks, queues) is so for three days at most places; the store's retention keeps keys as long.
   keyWindowMs: 7 * 86_400_000,
+  chunkLingerMs: 20,
 }
 
 export interface LivePool {
@@ -71,6 +79,7 @@ export interface System {
   /** Every message that is accepted and not ended, by id. */
   readonly live: Map<string, LiveMessage>
   readonly askers: Askers
+  readonly chunkClock: ChunkClock
   /** Counts accepted messages; see `LiveMessage.order`. */
   nextOrder: number
   /** Timers that have not rung. */

@@ -15,7 +15,7 @@ import {
 import { isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { FailureRecord, Reply } from "../message/Reply.ts"
 import type { ReadFailure } from "../ports/StoreFailure.ts"
-import type { Ending } from "./Askers.ts"
+import type { Ending } from "./Ending.ts"
 import type { System } from "./System.ts"
 
 /** The reply that a row of the log holds, once it is final. */

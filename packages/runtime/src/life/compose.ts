@@ -3,7 +3,7 @@
  * envelope that still lacks its target. Nothing is written yet.
  */
 import { Effect } from "effect"
-import type { SendOptions } from "../actor/ActorContext.ts"
+import type { StreamOptions } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask, TaskCodec } from "../actor/Task.ts"
 import {
@@ -15,6 +15,7 @@ import {
 import type { Envelope } from "../message/Envelope.ts"
 import { childMessageId } from "../message/MessageId.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
+import { mistakeInPace } from "./Reader.ts"
 import type { System } from "./System.ts"
 import type { Wait } from "./WaitGraph.ts"
 
@@ -23,7 +24,7 @@ export interface Request {
   readonly ref: Ref<AnyTask>
   readonly task: string
   readonly payload: unknown
-  readonly options: SendOptions
+  readonly options: StreamOptions
   /** The handler's message and the number of its act, where a handler sends. */
   readonly parent?: {
     readonly message: LiveMessage
@@ -32,6 +33,8 @@ export interface Request {
     /** The open ask, where the handler waits for the answer. */
     readonly wait?: Wait
   }
+  /** Called with the id that the message will have, before it is written; and again where it repeats another. */
+  readonly attach?: (messageId: string) => void
 }
 
 /** A message that knows all but where it goes. */
@@ -58,7 +61,7 @@ const KEY_LENGTH_MAX = 512
 const PRIORITY_MAX = 100
 
 const checkTerms = (request: Request): string | undefined => {
-  const { timeoutMs, delayMs, priority, idempotencyKey } = request.options
+  const { aheadMax, aheadMsMax, delayMs, idempotencyKey, priority, timeoutMs } = request.options
   if (timeoutMs !== undefined && !(timeoutMs > 0 && Number.isFinite(timeoutMs))) {
     return `timeoutMs must be above 0 and finite, and is ${timeoutMs}; leave it out for no deadline.`
   }
@@ -72,7 +75,7 @@ const checkTerms = (request: Request): string | undefined => {
   if (idempotencyKey !== undefined && idempotencyKey.length > KEY_LENGTH_MAX) {
     return `idempotencyKey has ${idempotencyKey.length} characters, and the limit is ${KEY_LENGTH_MAX}.`
   }
-  return undefined
+  return aheadMax === undefined && aheadMsMax === undefined ? undefined : mistakeInPace(request.options)
 }
 
 const envelopeOf = (system: System, request: Request, codec: TaskCodec, payload: unknown, body: string) => {

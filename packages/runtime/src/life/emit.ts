@@ -2,22 +2,26 @@
  * The boundary between a handler that streams and its readers: chunks are on disk before any reader sees them, many in
  * one commit, and numbered over all attempts so that a reader sees each once.
  */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
 import type { ChunkRow } from "../ports/MessageStore.ts"
-import type { CommitFailure } from "../ports/StoreFailure.ts"
+import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
 import type { AppendChunk } from "../ports/Write.ts"
-import { commitPatiently } from "./commit.ts"
+import type { Flushing } from "./ChunkClock.ts"
+import { commitUntilTaken, failureOf } from "./commit.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
 
-/** Chunks that may wait for a commit before `emit` waits too: some 60 ms of a fast model, and one small commit. */
+/**
+ * Chunks of one message that wait for company before they are written without it; and where a commit is under way, before
+ * `emit` waits too: some 60 ms of a fast model, and one small commit.
+ */
 const UNWRITTEN_MAX = 64
 /** Chunks read back at once when a handler resumes. */
 const PAGE = 1_000
 
-export class ChunkWriter {
+export class ChunkWriter implements Flushing {
   readonly #system: System
   readonly #message: LiveMessage
   readonly #codec: TaskCodec
@@ -27,6 +31,8 @@ export class ChunkWriter {
   #recorded: number | undefined = undefined
   #unwritten: Array<AppendChunk> = []
   #writing = false
+  /** Whether `emit` waits for a reader. */
+  #isHeld = false
   #failure: CommitFailure | undefined = undefined
   #onWritten: Array<() => void> = []
 
@@ -60,20 +66,54 @@ export class ChunkWriter {
     return count
   })
 
-  emit(chunk: unknown) {
-    return Effect.gen({ self: this }, function* () {
-      // A chunk that does not fit its own schema is a mistake of the handler, not of its message.
-      const data = yield* Effect.orDie(this.#codec.encodeChunk(chunk))
-      const recorded = this.#recorded ?? (yield* this.#countRecorded())
-      const ordinal = this.#next++
-      if (ordinal < recorded) return
-      const { id, attempt } = this.#message
-      this.#unwritten.push({ _tag: "AppendChunk", messageId: id, attempt, ordinal, data, atMs: this.#system.now() })
-      this.#flush()
-      if (this.#unwritten.length >= UNWRITTEN_MAX) yield* this.#written
-      if (this.#failure !== undefined) return yield* this.#failure
-    })
+  emit(chunk: unknown): Effect.Effect<void, CommitFailure | ReadFailure> {
+    // A chunk that does not fit its own schema is a mistake of the handler, not of its message.
+    return Effect.flatMap(Effect.orDie(this.#codec.encodeChunk(chunk)), (data) => this.#accept(data))
   }
+
+  #accept(data: string): Effect.Effect<void, CommitFailure | ReadFailure> {
+    if (this.#recorded === undefined) return Effect.flatMap(this.#countRecorded(), () => this.#accept(data))
+    if (this.#next < this.#recorded) {
+      this.#next++
+      return Effect.void
+    }
+    const { askers } = this.#system
+    if (askers.holder(this.#message.id, this.#next) === undefined) return this.#add(data)
+    return Effect.andThen(
+      this.#held,
+      Effect.suspend(() => this.#add(data)),
+    )
+  }
+
+  #add(data: string): Effect.Effect<void, CommitFailure> {
+    const { id, attempt } = this.#message
+    const ordinal = this.#next++
+    this.#unwritten.push({ _tag: "AppendChunk", messageId: id, attempt, ordinal, data, atMs: this.#system.now() })
+    // The first of a reply at once, whatever the others do: it is what a user waits for.
+    if (ordinal === 0 || this.#unwritten.length >= UNWRITTEN_MAX) this.flush()
+    else this.#system.chunkClock.request(this)
+    if (this.#unwritten.length >= UNWRITTEN_MAX) return Effect.andThen(this.#written, this.#outcome)
+    return this.#failure === undefined ? Effect.void : Effect.fail(this.#failure)
+  }
+
+  readonly #outcome = Effect.suspend(() => (this.#failure === undefined ? Effect.void : Effect.fail(this.#failure)))
+
+  /** Waits until no reader is too far behind. */
+  readonly #held = Effect.gen({ self: this }, function* () {
+    for (;;) {
+      const holder = this.#system.askers.holder(this.#message.id, this.#next)
+      if (holder === undefined) return
+      // It cannot come nearer to what it cannot see.
+      this.#isHeld = true
+      this.flush()
+      yield* Effect.ensuring(
+        holder.moved,
+        Effect.sync(() => {
+          this.#isHeld = false
+        }),
+      )
+    }
+  })
 
   readonly resume = Effect.gen({ self: this }, function* () {
     const chunks: Array<unknown> = []
@@ -100,22 +140,17 @@ export class ChunkWriter {
     else this.#onWritten.push(() => resume(Effect.void))
   })
 
-  /** Writes what waits; one commit at a time, each with all that gathered during the one before. */
-  #flush(): void {
+  /** Writes what waits; one commit at a time, each with all that gathered since the one before. */
+  flush(): void {
     if (this.#writing || this.#unwritten.length === 0) return
     this.#writing = true
     const writes = this.#takeUnwritten()
-    this.#system.fork(
-      Effect.matchEffect(commitPatiently(this.#system, writes), {
-        onFailure: (failure) =>
-          Effect.sync(() => {
-            // For the seal, which fails as this did; nothing is said to be done that is not.
-            this.#unwritten = [...writes, ...this.#unwritten]
-            this.#settle(failure)
-          }),
-        onSuccess: () => Effect.sync(() => this.#settle(undefined)),
-      }).pipe(Effect.uninterruptible),
-    )
+    commitUntilTaken(this.#system, writes, (exit) => {
+      if (Exit.isSuccess(exit)) return this.#settle(undefined)
+      // For the seal, which fails as this did; nothing is said to be done that is not.
+      this.#unwritten = [...writes, ...this.#unwritten]
+      this.#settle(failureOf(exit.cause))
+    })
   }
 
   #settle(failure: CommitFailure | undefined): void {
@@ -124,7 +159,8 @@ export class ChunkWriter {
     if (failure === undefined) {
       this.#system.crashPoint("chunk.after")
       this.#system.askers.chunk(this.#message.id)
-      this.#flush()
+      if (this.#unwritten.length >= UNWRITTEN_MAX || this.#isHeld) this.flush()
+      else if (this.#unwritten.length > 0) this.#system.chunkClock.request(this)
     }
     const waiting = this.#onWritten
     this.#onWritten = []

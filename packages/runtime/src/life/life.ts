@@ -30,7 +30,7 @@ import type { Interruption, LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Dispatch } from "./makeContext.ts"
 import { type Prepared, type PrepareFailure, prepare } from "./prepare.ts"
 import { type Queues, Runner } from "./Runner.ts"
-import { readChunks } from "./readChunks.ts"
+import { streamAccepted } from "./readChunks.ts"
 import { follow, lose, tell } from "./reply.ts"
 import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
@@ -51,6 +51,17 @@ type AcceptFailure = PrepareFailure | DeliverFailure
 /** Ends without an answer: a handler that runs again may ask anew. */
 const unanswered = (status: MessageStatus): boolean =>
   status === "cancelled" || status === "expired" || status === "dead"
+
+/** Tells the id to a sender who wants to know it; what he makes of it must not break the store that calls back. */
+const accepted = ({ options }: Request, each: Accepted): Exit.Exit<Accepted> => {
+  if (options.onAccepted === undefined) return Exit.succeed(each)
+  try {
+    options.onAccepted(each.id)
+    return Exit.succeed(each)
+  } catch (error) {
+    return Exit.die(error)
+  }
+}
 
 export class Life implements Dispatch, Queues {
   readonly #system: System
@@ -86,10 +97,11 @@ export class Life implements Dispatch, Queues {
     whenDone(this.#system, prepare(this.#system, asked, note, this.#waits), (prepared) => {
       if (Exit.isFailure(prepared)) return then(Exit.failCause(prepared.cause))
       const { codec, envelope } = prepared.value.draft
+      request.attach?.(envelope.id)
       this.#place(prepared.value, (delivered) => {
         if (Exit.isFailure(delivered)) return then(Exit.failCause(delivered.cause))
         if (delivered.value._tag === "Accepted") {
-          return then(Exit.succeed({ id: envelope.id, codec, kept: envelope.idempotencyKey !== null }))
+          return then(accepted(request, { id: envelope.id, codec, kept: envelope.idempotencyKey !== null }))
         }
         const { row } = delivered.value
         // An earlier attempt of the handler asked, and nobody answered: ask anew. There was one ask an attempt at most.
@@ -98,7 +110,8 @@ export class Life implements Dispatch, Queues {
         else {
           // Another message gives the answer: the earlier one of its key.
           if (parent?.wait !== undefined) parent.wait.childId = row.id
-          then(Exit.succeed({ id: row.id, codec, kept: true }))
+          request.attach?.(row.id)
+          then(accepted(request, { id: row.id, codec, kept: true }))
         }
       })
     })
@@ -152,10 +165,12 @@ export class Life implements Dispatch, Queues {
         Effect.map(opened, (wait) => this.stream<A, E>({ ...request, parent: { ...parent, wait } }, note)),
       )
     }
-    const accepted = Effect.acquireRelease(this.accept(request, note), (each) =>
-      Effect.sync(() => this.#leave(request, each)),
+    const streamed = streamAccepted(
+      this.#system,
+      request.options,
+      (attach) => this.accept({ ...request, attach }, note),
+      (accepted) => this.#leave(request, accepted),
     )
-    const streamed = Stream.unwrap(Effect.map(accepted, ({ codec, id }) => readChunks(this.#system, codec, id)))
     return streamed as Stream.Stream<A, E | AskFailure>
   }
 

@@ -6,7 +6,7 @@
  * same acts in the same order, whatever its clock and its dice say. `nowMs` and `random` are there for that.
  */
 import { Effect, Schema, Stream } from "effect"
-import type { ActorContext, ChildOptions, DispatchNote, ErasedContext } from "../actor/ActorContext.ts"
+import type { ActorContext, ChildStreamOptions, DispatchNote, ErasedContext } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
 import type { Address } from "../message/Address.ts"
@@ -159,7 +159,7 @@ class HandlerContext implements ErasedContext {
 
   readonly #nextOrdinal = (): number => this.#ordinal++
 
-  #child(ref: Ref<AnyTask>, task: string, payload: unknown, options: ChildOptions = {}): Request {
+  #child(ref: Ref<AnyTask>, task: string, payload: unknown, options: ChildStreamOptions = {}): Request {
     return { ref, task, payload, options, parent: { message: this.#live, ordinal: this.#nextOrdinal() } }
   }
 
