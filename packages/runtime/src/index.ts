@@ -23,6 +23,17 @@ export {
 export type { LifecycleState } from "./actor/lifecycle.ts"
 export * as Task from "./actor/Task.ts"
 export { closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
+export { type Cause, diagnose, type Finding } from "./history/diagnose.ts"
+export {
+  type HistoryAttempt,
+  type HistoryRedrive,
+  type HistoryRoute,
+  type LifecycleMoment,
+  type MessageHistory,
+  type RecordedError,
+  readError,
+  readHistory,
+} from "./history/MessageHistory.ts"
 export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"
 export type { Pace } from "./life/Reader.ts"
 export * from "./message/Address.ts"

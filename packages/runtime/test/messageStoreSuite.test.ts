@@ -1,7 +1,7 @@
 /** The conformance suite can fail: each broken promise of a store is caught, by the test that is about it. */
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
-import type { MessageStore, Retry, Write } from "../src/index.ts"
+import type { Address, MessageStore, Retry, Write } from "../src/index.ts"
 import {
   MemoryStore,
   type MemoryStoreHandle,
@@ -197,6 +197,31 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     "cuts a page short",
     spoilt(({ store }) => ({ ...store, unfinished: (after, limit) => store.unfinished(after, Math.min(limit, 5)) })),
     ["1.8", "3.3", "5.1", "5.2"],
+  ],
+  [
+    "takes every bad end for a dead letter",
+    Effect.map(MemoryStore.make, (handle) => ({
+      ...handle,
+      store: {
+        ...handle.store,
+        deadLetters: (afterSeq: number, limit: number) =>
+          Effect.map(handle.reader.messages({ afterSeq, limit: 10_000 }), (rows) =>
+            rows.filter(({ finishedAtMs, status }) => finishedAtMs !== null && status !== "done").slice(0, limit),
+          ),
+      },
+    })),
+    ["5.2", "5.8"],
+  ],
+  [
+    "gives every actor's lifecycle for one's",
+    Effect.map(MemoryStore.make, (handle) => ({
+      ...handle,
+      reader: {
+        ...handle.reader,
+        lifecycleOf: (_: Address, __: number, limit: number) => handle.reader.lifecycle(0, limit),
+      },
+    })),
+    ["5.9"],
   ],
   [
     "pages from the wrong side",

@@ -5,6 +5,7 @@
  * (when), `commitBatch` (how much at once), `applyWrites` (what).
  */
 import {
+  type Address,
   CrashPoints,
   checkReadLimit,
   type LogReader,
@@ -22,7 +23,7 @@ import { OperatorSocket } from "./operator/OperatorSocket.ts"
 import { SqliteLogReader } from "./SqliteLogReader.ts"
 import { readStoreOptions, type StoreLimits, type StoreOptions } from "./StoreOptions.ts"
 import { closedFailure, toOpenFailure, toStoreTrouble } from "./sqliteFailure.ts"
-import { prepareStatements, toActorRow } from "./statements.ts"
+import { prepareStatements, type Statements, toActorRow } from "./statements.ts"
 
 const open = (
   path: string,
@@ -38,6 +39,30 @@ const open = (
       catch: (error) => toOpenFailure(path, error),
     })
   })
+
+/** What the runtime asks of the file, on the owner's own connection. */
+const readsOf = ({ database, file }: OpenDatabase, statements: Statements) => {
+  const read = <A>(evaluate: () => A): Effect.Effect<A, ReadFailure> =>
+    Effect.suspend(() =>
+      database.open
+        ? Effect.try({ try: evaluate, catch: (error) => toStoreTrouble(file, error) })
+        : Effect.fail(closedFailure(file)),
+    )
+  const list = <A>(limit: number, evaluate: () => A) => Effect.andThen(checkReadLimit(limit), read(evaluate))
+  return {
+    message: (id: string) => read(() => statements.messageById.get(id)),
+    actor: ({ type, id }: Address) =>
+      read(() => {
+        const row = statements.actor.get(type, id)
+        return row === undefined ? undefined : toActorRow(row)
+      }),
+    steps: (messageId: string) => read(() => statements.steps.all(messageId)),
+    chunks: (messageId: string, fromOrdinal: number, limit: number) =>
+      list(limit, () => statements.chunks.all(messageId, fromOrdinal, limit)),
+    unfinished: (afterSeq: number, limit: number) => list(limit, () => statements.unfinished.all(afterSeq, limit)),
+    deadLetters: (afterSeq: number, limit: number) => list(limit, () => statements.deadLetters.all(afterSeq, limit)),
+  } satisfies Partial<MessageStore["Service"]>
+}
 
 /**
  * Opens `file` (created with mode 0600 where it does not exist) as its one owner, until the scope closes; closing
@@ -82,32 +107,9 @@ const make = Effect.fnUntraced(function* (
     }),
   )
 
-  const read = <A>(evaluate: () => A): Effect.Effect<A, ReadFailure> =>
-    Effect.suspend(() =>
-      database.open
-        ? Effect.try({ try: evaluate, catch: (error) => toStoreTrouble(file, error) })
-        : Effect.fail(closedFailure(file)),
-    )
-
   return MessageStore.of({
     commit: (writes) => new Submission((done) => writer.submit(writes, done)),
-    message: (id) => read(() => statements.messageById.get(id)),
-    actor: ({ type, id }) =>
-      read(() => {
-        const row = statements.actor.get(type, id)
-        return row === undefined ? undefined : toActorRow(row)
-      }),
-    steps: (messageId) => read(() => statements.steps.all(messageId)),
-    chunks: (messageId, fromOrdinal, limit) =>
-      Effect.andThen(
-        checkReadLimit(limit),
-        read(() => statements.chunks.all(messageId, fromOrdinal, limit)),
-      ),
-    unfinished: (afterSeq, limit) =>
-      Effect.andThen(
-        checkReadLimit(limit),
-        read(() => statements.unfinished.all(afterSeq, limit)),
-      ),
+    ...readsOf(opened, statements),
     location: file,
   })
 })

@@ -25,6 +25,7 @@ export const logReaderOf = (database: Database): LogReader["Service"] => {
     message: database.prepare<[string], MessageRow>(messages.MESSAGE_BY_ID),
     actors: database.prepare<[number], ActorColumns>(reads.ACTORS),
     lifecycle: database.prepare<[number, number], LifecycleRow>(reads.LIFECYCLE),
+    lifecycleOf: database.prepare<[string, string, number, number], LifecycleRow>(reads.LIFECYCLE_OF),
     attempts: database.prepare<[string], AttemptRow>(reads.ATTEMPTS),
     steps: database.prepare<[string], StepRow>(records.STEPS),
     chunks: database.prepare<[string, number, number], ChunkRow>(records.CHUNKS),
@@ -52,6 +53,8 @@ export const logReaderOf = (database: Database): LogReader["Service"] => {
     message: (id) => read(() => statements.message.get(id)),
     actors: (limit) => list(limit, () => statements.actors.all(limit).map(toActorRow)),
     lifecycle: (afterSeq, limit) => list(limit, () => statements.lifecycle.all(afterSeq, limit)),
+    lifecycleOf: ({ type, id }, untilMs, limit) =>
+      list(limit, () => statements.lifecycleOf.all(type, id, untilMs, limit)),
     routes: (filter, limit) => list(limit, () => all<RouteRow>(reads.routesQuery(filter, limit)).reverse()),
     attempts: (messageId) => read(() => statements.attempts.all(messageId)),
     steps: (messageId) => read(() => statements.steps.all(messageId)),

@@ -46,6 +46,7 @@ export interface Statements {
   readonly recordAttempt: Change
   readonly isRunning: Statement<[string, number], { readonly 1: number }>
   readonly unfinished: Statement<[number, number], MessageRow>
+  readonly deadLetters: Statement<[number, number], MessageRow>
 
   readonly putActor: Change
   readonly putActorKeepingState: Change
@@ -80,6 +81,7 @@ export const prepareStatements = (database: Database): Statements => ({
   recordAttempt: database.prepare(messages.RECORD_ATTEMPT),
   isRunning: database.prepare(messages.IS_RUNNING),
   unfinished: database.prepare(messages.UNFINISHED),
+  deadLetters: database.prepare(messages.DEAD_LETTERS),
 
   putActor: database.prepare(records.PUT_ACTOR),
   putActorKeepingState: database.prepare(records.PUT_ACTOR_KEEPING_STATE),

@@ -56,6 +56,7 @@ const filtered = (filter: Omit<MessageFilter, "limit">): string => reads.message
 
 const plans: ReadonlyArray<readonly [string, string, string]> = [
   ["recovery", messages.UNFINISHED, "SEARCH messages USING INDEX messages_unfinished (seq>?)"],
+  ["dead letters", messages.DEAD_LETTERS, "SEARCH messages USING INDEX messages_unanswered (status=? AND seq>?)"],
   ["a message by id", messages.MESSAGE_BY_ID, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"],
   [
     "a duplicate by key",
@@ -78,6 +79,16 @@ const plans: ReadonlyArray<readonly [string, string, string]> = [
   ["chunks", records.CHUNKS, "SEARCH chunks USING PRIMARY KEY (message_id=? AND ordinal>?)"],
   ["attempts", reads.ATTEMPTS, "SEARCH attempts USING PRIMARY KEY (message_id=?)"],
   ["lifecycle events", reads.LIFECYCLE, "SEARCH lifecycle_events USING INTEGER PRIMARY KEY (rowid>?)"],
+  [
+    "what an actor was",
+    reads.LIFECYCLE_OF,
+    "SEARCH lifecycle_events USING INDEX lifecycle_events_actor (actor_type=? AND actor_id=? AND at_ms<?)",
+  ],
+  [
+    "what was accepted around a message",
+    filtered({ afterSeq: 5, beforeSeq: 9, actorType: "barista" }),
+    "SEARCH messages USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+  ],
   ["routes of a message", reads.routesQuery({ messageId: "m" }, 9).sql, "USING INDEX routes_message (message_id=?)"],
   ["routes of a pool", reads.routesQuery({ pool: "p" }, 9).sql, "USING INDEX routes_pool (pool=?)"],
   ["mailboxes", reads.MAILBOX, "SCAN messages USING INDEX messages_unfinished"],

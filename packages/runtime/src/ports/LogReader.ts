@@ -4,12 +4,14 @@
  * It never writes and never blocks a writer. Every list is bounded by its `limit`.
  */
 import { Context, type Effect } from "effect"
+import type { Address } from "../message/Address.ts"
 import type { MessageRow, MessageStatus } from "../message/Envelope.ts"
 import type { ActorRow, ChunkRow, StepRow } from "./MessageStore.ts"
 import type { ReadFailure } from "./StoreFailure.ts"
 
 export interface MessageFilter {
   readonly afterSeq?: number
+  readonly beforeSeq?: number
   readonly status?: MessageStatus
   readonly actorType?: string
   readonly actorId?: string
@@ -80,6 +82,12 @@ export class LogReader extends Context.Service<
     readonly message: (id: string) => Effect.Effect<MessageRow | undefined, ReadFailure>
     readonly actors: (limit: number) => Effect.Effect<ReadonlyArray<ActorRow>, ReadFailure>
     readonly lifecycle: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<LifecycleRow>, ReadFailure>
+    /** At most `limit` changes of one actor's lifecycle, at `untilMs` or before, the newest first. */
+    readonly lifecycleOf: (
+      address: Address,
+      untilMs: number,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<LifecycleRow>, ReadFailure>
     readonly routes: (
       filter: { readonly messageId?: string; readonly pool?: string },
       limit: number,

@@ -66,6 +66,8 @@ export class MessageStore extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<ChunkRow>, ReadFailure>
     /** At most `limit` pending or running messages with a seq above `afterSeq`, by seq: what recovery pages through. */
     readonly unfinished: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
+    /** At most `limit` dead letters with a seq above `afterSeq`, by seq: what an operator's filter goes through. */
+    readonly deadLetters: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
     /** Where the bytes are, for error messages and logs: a file's path, or `memory`. */
     readonly location: string
   }

@@ -37,6 +37,7 @@ const byOrdinal = <A extends { readonly ordinal: number }>(rows: ReadonlyArray<A
 
 const matches = (row: MessageRow, filter: MessageFilter): boolean =>
   row.seq > (filter.afterSeq ?? 0) &&
+  row.seq < (filter.beforeSeq ?? Number.POSITIVE_INFINITY) &&
   (filter.status === undefined || row.status === filter.status) &&
   (filter.actorType === undefined || row.actorType === filter.actorType) &&
   (filter.actorId === undefined || row.actorId === filter.actorId) &&
@@ -92,12 +93,44 @@ const latencies = (log: MemoryLog): ReadonlyArray<LatencyRow> => {
     })
 }
 
+/** Answers a question of so many rows, while the log is open. */
+type Read = <A>(limit: number, evaluate: () => A) => Effect.Effect<A, TerminalStoreFailure>
+
+const readerOf = (log: MemoryLog, store: MessageStore["Service"], read: Read): LogReader["Service"] =>
+  LogReader.of({
+    messages: (filter) => read(filter.limit, () => filterMessages(log, filter)),
+    message: store.message,
+    actors: (limit) =>
+      read(limit, () => [...log.actors.values()].sort((a, b) => b.updatedAtMs - a.updatedAtMs).slice(0, limit)),
+    lifecycle: (afterSeq, limit) =>
+      read(limit, () => log.lifecycle.filter((row) => row.seq > afterSeq).slice(0, limit)),
+    lifecycleOf: (address, untilMs, limit) =>
+      read(limit, () =>
+        log.lifecycle
+          .filter(({ actorId, actorType }) => actorType === address.type && actorId === address.id)
+          .filter(({ atMs }) => atMs <= untilMs)
+          .sort((a, b) => b.atMs - a.atMs || b.seq - a.seq)
+          .slice(0, limit),
+      ),
+    routes: ({ messageId, pool }, limit) =>
+      read(limit, () =>
+        log.routes
+          .filter((row) => (messageId ?? row.messageId) === row.messageId && (pool ?? row.pool) === row.pool)
+          .slice(-limit),
+      ),
+    attempts: (messageId) => read(1, () => log.attempts.get(messageId) ?? []),
+    steps: store.steps,
+    chunks: store.chunks,
+    mailbox: (limit) => read(limit, () => mailboxes(log).slice(0, limit)),
+    latency: read(1, () => latencies(log)),
+  })
+
 /** Both services over `log`; a test that needs the log itself, or to open it a second time, starts here. */
 export const openMemoryLog = (log: MemoryLog): Effect.Effect<MemoryStoreHandle> =>
   Effect.gen(function* () {
     const crash = yield* CrashPoints
     let open = true
-    const read = <A>(limit: number, evaluate: () => A): Effect.Effect<A, TerminalStoreFailure> =>
+    const read: Read = (limit, evaluate) =>
       Effect.suspend(() => (open ? Effect.map(checkReadLimit(limit), evaluate) : Effect.fail(closed())))
 
     const commit = (writes: ReadonlyArray<Write>) =>
@@ -129,28 +162,14 @@ export const openMemoryLog = (log: MemoryLog): Effect.Effect<MemoryStoreHandle> 
         read(limit, () =>
           [...log.messages.values()].filter((row) => row.seq > afterSeq && isUnfinished(row.status)).slice(0, limit),
         ),
+      deadLetters: (afterSeq, limit) =>
+        read(limit, () =>
+          [...log.messages.values()].filter((row) => row.seq > afterSeq && row.status === "dead").slice(0, limit),
+        ),
       location: "memory",
     })
 
-    const reader = LogReader.of({
-      messages: (filter) => read(filter.limit, () => filterMessages(log, filter)),
-      message: store.message,
-      actors: (limit) =>
-        read(limit, () => [...log.actors.values()].sort((a, b) => b.updatedAtMs - a.updatedAtMs).slice(0, limit)),
-      lifecycle: (afterSeq, limit) =>
-        read(limit, () => log.lifecycle.filter((row) => row.seq > afterSeq).slice(0, limit)),
-      routes: ({ messageId, pool }, limit) =>
-        read(limit, () =>
-          log.routes
-            .filter((row) => (messageId ?? row.messageId) === row.messageId && (pool ?? row.pool) === row.pool)
-            .slice(-limit),
-        ),
-      attempts: (messageId) => read(1, () => log.attempts.get(messageId) ?? []),
-      steps: store.steps,
-      chunks: store.chunks,
-      mailbox: (limit) => read(limit, () => mailboxes(log).slice(0, limit)),
-      latency: read(1, () => latencies(log)),
-    })
+    const reader = readerOf(log, store, read)
 
     const reopen = Effect.suspend(() => {
       open = false

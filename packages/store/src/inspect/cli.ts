@@ -13,6 +13,7 @@ import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import { type Output, processOutput } from "./Output.ts"
 import { cancel as cancelMessage, redrive as redriveLetters, stop as stopActor } from "./operate.ts"
 import { printBackup } from "./printBackup.ts"
+import { printDeadLetter } from "./printDeadLetter.ts"
 import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
 import { printLog } from "./printMessages.ts"
 import { printTrace } from "./printTrace.ts"
@@ -107,9 +108,22 @@ const mailbox = Command.make("mailbox", {}, () => inspect(printMailboxes)).pipe(
   Command.withDescription("Unfinished messages per actor, the longest wait first"),
 )
 
-const dead = Command.make("dead", {}, () => inspect(printDeadLetters)).pipe(
-  Command.withDescription("Dead letters, and why they died"),
-)
+const dead = Command.make(
+  "dead",
+  {
+    id: Argument.String("id").pipe(Argument.withDescription("The id of a message: print its life"), Argument.optional),
+    why: Flag.Boolean("why").pipe(
+      Flag.withDescription("The life of each, and the likely cause"),
+      Flag.withDefault(false),
+    ),
+  },
+  ({ id, why }) =>
+    inspect((each, output, common) =>
+      Option.isSome(id)
+        ? printDeadLetter(each, output, id.value, common.isJson)
+        : printDeadLetters(each, output, { ...common, isWhy: why }),
+    ),
+).pipe(Command.withDescription("Dead letters; with an id or --why their lives, and the likely cause"))
 
 const routes = Command.make(
   "routes",

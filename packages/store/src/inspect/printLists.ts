@@ -15,7 +15,9 @@ import { type Column, formatTable } from "./formatTable.ts"
 import { formatDuration, formatFailure, formatSpan, formatTime, oneLine, preview } from "./formatText.ts"
 import type { InspectedLog, StatusCount } from "./InspectedLog.ts"
 import type { Output, TerminalOutputClosed } from "./Output.ts"
+import { printDeadLetter } from "./printDeadLetter.ts"
 import { statusStyle } from "./printMessages.ts"
+import type { TerminalNothingToTrace } from "./readTrace.ts"
 
 type Printed = Effect.fn.Return<void, ReadFailure | TerminalOutputClosed>
 
@@ -91,12 +93,17 @@ const deadColumns: ReadonlyArray<Column<DeadLetter>> = [
   { title: "WHY", text: ({ error }) => formatFailure(error) },
 ]
 
+/** The newest dead letters; with `isWhy` the life of each, one after the other. */
 export const printDeadLetters = Effect.fnUntraced(function* (
   log: InspectedLog,
   output: Output,
-  { limit, isJson }: ListRequest,
-): Printed {
+  { limit, isJson, isWhy }: ListRequest & { readonly isWhy: boolean },
+): Effect.fn.Return<void, ReadFailure | TerminalOutputClosed | TerminalNothingToTrace> {
   const rows = yield* log.reader.messages({ status: "dead", newest: true, limit })
+  if (isWhy) {
+    for (const { id } of rows) yield* printDeadLetter(log, output, id, isJson)
+    return
+  }
   const letters = yield* Effect.forEach(rows, (row) =>
     Effect.map(log.reader.attempts(row.id), (attempts): DeadLetter => ({ ...row, attempts })),
   )

@@ -1,10 +1,13 @@
 /**
  * Version 3: what waits for a time, and what waits for an end. Neither costs a message that does neither: the index has
- * only messages that were put off, the table only actors that are watched.
+ * only messages that were put off, the table only actors that are watched. And the life story of one actor, found.
  */
 export const CLOCKS = `
 -- Messages that were put off: by their sender, or by a backoff. What is far off is not in memory, and is found here.
 create index messages_due on messages (deliver_at_ms) where status = 'pending' and deliver_at_ms > created_at_ms;
+
+-- What an actor was at a time: of a dead letter, and what retention keeps of it. Written when a lifecycle changes.
+create index lifecycle_events_actor on lifecycle_events (actor_type, actor_id, at_ms);
 
 -- Who is told when an actor ends.
 create table watches (

@@ -23,14 +23,26 @@ group by actor_type, actor_id`,
     name: "dead_letters",
     sql: `
 create view dead_letters as
--- What died, and why: the last error, and every failed attempt as a JSON array.
-select m.seq, m.id, m.actor_type, m.actor_id, m.task, m.attempt, m.created_at_ms, m.finished_at_ms,
+-- What died, and why: the last error, and every failed attempt as a JSON array, with what its actor was when it began
+-- (the last change of its lifecycle before). lifecycle is what the actor is now, ready where no change was ever written.
+-- pontoon dead ID says what it comes to.
+select m.seq, m.id, m.actor_type, m.actor_id, m.pool, m.task, m.attempt, m.created_at_ms, m.finished_at_ms,
+       ifnull((select e.to_state from lifecycle_events e where e.actor_type = m.actor_type and e.actor_id = m.actor_id
+               order by e.at_ms desc, e.seq desc limit 1), 'ready') as lifecycle,
+       (select count(*) from routes r where r.message_id = m.id and r.pool = 'operator') as redrives,
        case when json_valid(m.error) then json_extract(m.error, '$.tag') end as error_tag,
        case when json_valid(m.error) then json_extract(m.error, '$.message') end as error_message,
        m.error, m.body,
        (select json_group_array(json_object(
                  'attempt', a.attempt, 'actor', a.actor_type || '/' || a.actor_id,
-                 'finished_at_ms', a.finished_at_ms,
+                 'started_at_ms', a.started_at_ms, 'finished_at_ms', a.finished_at_ms,
+                 'lifecycle', ifnull((
+                   select e.to_state from lifecycle_events e
+                   where e.actor_type = a.actor_type and e.actor_id = a.actor_id
+                     and e.at_ms <= ifnull(a.started_at_ms, a.finished_at_ms)
+                     -- Of that very millisecond, only what let the attempt begin: it may have crashed its actor at once.
+                     and (e.at_ms < ifnull(a.started_at_ms, a.finished_at_ms) or e.to_state in ('ready', 'degraded'))
+                   order by e.at_ms desc, e.seq desc limit 1), 'ready'),
                  'error', case when json_valid(a.error) then json(a.error) else a.error end))
         from attempts a where a.message_id = m.id) as history
 from messages m

@@ -58,5 +58,9 @@ export const RECORD_ATTEMPT = `insert into attempts
 
 export const IS_RUNNING = "select 1 from messages where id = ? and status = 'running' and attempt = ?"
 
+/** Both terms on the status: the first is that of the partial index, which the planner does not see in the second. */
+export const DEAD_LETTERS = `select ${MESSAGE_COLUMNS} from messages
+  where status in ('failed', 'dead', 'expired', 'cancelled') and status = 'dead' and seq > ? order by seq limit ?`
+
 export const UNFINISHED = `select ${MESSAGE_COLUMNS} from messages
   where status in ('pending', 'running') and seq > ? order by seq limit ?`

@@ -31,6 +31,7 @@ export const messagesQuery = (filter: MessageFilter): Query => {
     parameters.push(...values)
   }
   if (filter.afterSeq !== undefined) add("seq > ?", filter.afterSeq)
+  if (filter.beforeSeq !== undefined) add("seq < ?", filter.beforeSeq)
   if (filter.status !== undefined) add(statusTerm(filter.status), filter.status)
   if (filter.actorType !== undefined) add("actor_type = ?", filter.actorType)
   if (filter.actorId !== undefined) add("actor_id = ?", filter.actorId)
@@ -67,9 +68,14 @@ export const routesQuery = (filter: { readonly messageId?: string; readonly pool
 /** The newest first. Scans the actors, of which there are as many as were ever named; it is a list for people. */
 export const ACTORS = `select ${ACTOR_COLUMNS} from actors order by updated_at_ms desc limit ?`
 
-export const LIFECYCLE = `select seq, actor_type as actorType, actor_id as actorId, from_state as "from",
-    to_state as "to", event, reason, at_ms as atMs
-  from lifecycle_events where seq > ? order by seq limit ?`
+const LIFECYCLE_COLUMNS = `seq, actor_type as actorType, actor_id as actorId, from_state as "from", to_state as "to",
+  event, reason, at_ms as atMs`
+
+export const LIFECYCLE = `select ${LIFECYCLE_COLUMNS} from lifecycle_events where seq > ? order by seq limit ?`
+
+/** The newest first. */
+export const LIFECYCLE_OF = `select ${LIFECYCLE_COLUMNS} from lifecycle_events
+  where actor_type = ? and actor_id = ? and at_ms <= ? order by at_ms desc, seq desc limit ?`
 
 export const ATTEMPTS = `select message_id as messageId, attempt, actor_type as actorType, actor_id as actorId,
     started_at_ms as startedAtMs, finished_at_ms as finishedAtMs, error

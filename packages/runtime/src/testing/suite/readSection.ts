@@ -14,6 +14,7 @@ import {
   lifecycleEvent,
   putActor,
   recordStep,
+  redrive,
   retry,
   routeDecision,
   START_MS,
@@ -49,7 +50,9 @@ const paging = ({ test, expect }: SuiteKit): void => {
           store.chunks("A", 0, limit),
           reader.messages({ limit }),
           reader.actors(limit),
+          store.deadLetters(0, limit),
           reader.lifecycle(0, limit),
+          reader.lifecycleOf(BARISTA, 0, limit),
           reader.routes({}, limit),
           reader.chunks("A", 0, limit),
           reader.mailbox(limit),
@@ -84,6 +87,10 @@ const lists = ({ test, expect }: SuiteKit): void => {
       expect(yield* found({ correlationId: "A", actorType: "barista", newest: true, limit: 1 })).toBe("B")
       const second = (yield* store.message("B"))!.seq
       expect(yield* found({ afterSeq: second })).toBe("CD")
+      expect(yield* found({ beforeSeq: second })).toBe("A")
+      const first = (yield* store.message("A"))!.seq
+      const last = (yield* store.message("D"))!.seq
+      expect(yield* found({ afterSeq: first, beforeSeq: last, newest: true, limit: 1 })).toBe("C")
       expect(yield* found({ afterSeq: second, correlationId: "A" })).toBe("C")
       expect(yield* reader.message("A")).toEqual(yield* store.message("A"))
       expect(yield* reader.message("nobody")).toBe(undefined)
@@ -173,8 +180,45 @@ const restarts = ({ test, expect }: SuiteKit): void => {
     }))
 }
 
+const afterwards = ({ test, expect }: SuiteKit): void => {
+  test("5.8 dead letters come by seq, in pages, and nothing else does; a redriven one is none", ({ store }) =>
+    Effect.gen(function* () {
+      const ids = Array.from({ length: 9 }, (_, n) => `m${n}`)
+      yield* store.commit(ids.map((id) => appendClaimed(id)))
+      yield* store.commit([settle("m0"), settle("m1", 1, "failed"), settle("m2", 1, "expired")])
+      yield* store.commit(["m3", "m4", "m5", "m6", "m7"].map((id) => settle(id, 1, "dead")))
+      yield* store.commit([redrive("m4")])
+      const first = yield* store.deadLetters(0, 2)
+      expect(first.map(({ id }) => id)).toEqual(["m3", "m5"])
+      expect(first[0]).toEqual(yield* store.message("m3"))
+      const second = yield* store.deadLetters(first[1]!.seq, 3)
+      expect(second.map(({ id }) => id)).toEqual(["m6", "m7"])
+      expect(yield* store.deadLetters(second[1]!.seq, 1)).toEqual([])
+    }))
+
+  test("5.9 an actor's lifecycle up to a time, the newest first; of one time, the later written", ({ store, reader }) =>
+    Effect.gen(function* () {
+      const event = (to: string, atMs: number, address = BARISTA) => ({
+        ...lifecycleEvent("ready", to),
+        address,
+        atMs: START_MS + atMs,
+      })
+      yield* store.commit([event("degraded", 10), event("failed", 20, CASHIER), event("restarting", 30)])
+      yield* store.commit([event("starting", 30), event("ready", 40), event("other", 5, { type: "barista", id: "2" })])
+      const until = (atMs: number, limit = 10) =>
+        Effect.map(reader.lifecycleOf(BARISTA, START_MS + atMs, limit), (rows) => rows.map(({ to }) => to))
+      expect(yield* until(9)).toEqual([])
+      expect(yield* until(10)).toEqual(["degraded"])
+      expect(yield* until(30)).toEqual(["starting", "restarting", "degraded"])
+      expect(yield* until(50, 1)).toEqual(["ready"])
+      const [row] = yield* reader.lifecycleOf(BARISTA, START_MS + 50, 1)
+      expect((yield* reader.lifecycle(0, 10)).filter(({ seq }) => seq === row?.seq)).toEqual([row])
+    }))
+}
+
 export const readSection = (kit: SuiteKit): void => {
   paging(kit)
   lists(kit)
+  afterwards(kit)
   restarts(kit)
 }
