@@ -73,6 +73,12 @@ describe("1 misuse", () => {
     )
   })
 
+  it("a life of nobody", () =>
+    refused(
+      () => ["dead", "nobody", "--db", file],
+      () => `${file} has no message nobody; pontoon dead lists its dead letters.`,
+    ))
+
   it("a name that nothing has", () =>
     refused(
       () => ["trace", "nobody", "--db", file],
@@ -182,6 +188,38 @@ describe("2 what it prints, away from a terminal", () => {
       ],
     ))
 
+  const life = [
+    "message 02DEAD, barista/1 brew, dead after 2 tries",
+    "+0 ms       accepted 2026-01-01T00:00:02.000Z from outside",
+    '              body {"text":"Tea"}',
+    "+10 ms      try 1 failed on barista/1 after 10 ms: Boom: attempt 1",
+    "              barista/1 was failed since 2026-01-01T00:00:00.000Z: no milk",
+    "+30 ms      try 2 failed on barista/1 after 10 ms: Boom: no milk",
+    "              barista/1 was failed since 2026-01-01T00:00:00.000Z: no milk",
+    "+30 ms      dead",
+    "diagnosis",
+    "  It failed 2 times on 2 different errors within 30 ms, the last Boom: no milk.",
+  ]
+  it("dead ID: the life of one, and what it comes to", () => printed(["dead", "02DEAD"], life))
+  it("dead --why: the lives of all", () => printed(["dead", "--why"], life))
+
+  it("dead of a message that is none, however it ended", () =>
+    printed(
+      ["dead", "01ROOT.1"],
+      [
+        "message 01ROOT.1, barista/2 brew, done after 2 tries",
+        "+0 ms       accepted 2026-01-01T00:00:00.003Z from conversation/c/1",
+        '              body {"drink":"flat white"}',
+        "+0 ms       routed bar → barista/1 for try 1 (least loaded)",
+        "+17 ms      try 1 failed on barista/1 after 17 ms: Boom: attempt 1",
+        "              barista/1 was failed since 2026-01-01T00:00:00.000Z: no milk",
+        "+17 ms      routed bar → barista/2 for try 2 (barista/1 failed)",
+        "+1.25 s     done",
+        "diagnosis",
+        "  It was answered at attempt 2.",
+      ],
+    ))
+
   it("routes, of all messages and of one", () =>
     run(
       Effect.gen(function* () {
@@ -243,6 +281,13 @@ describe("2 what it prints, away from a terminal", () => {
           { depth: 2, offsetMs: 30, id: "01ROOT.1.0", body: "4.20 €\u001b[31m\tred" },
         ])
         expect(yield* objects("dead")).toMatchObject([{ id: "02DEAD", attempts: [{ attempt: 1 }, { attempt: 2 }] }])
+        expect(yield* objects("dead", "02DEAD")).toMatchObject([
+          {
+            message: { id: "02DEAD", status: "dead" },
+            attempts: [{ attempt: 1, target: "barista/1", lifecycle: { state: "failed" } }, { attempt: 2 }],
+            diagnosis: [{ cause: "varied" }],
+          },
+        ])
         expect(yield* objects("routes", "--pool", "bar", "--limit", "1")).toMatchObject([
           { evidence: '{"queue":[0,1]}' },
         ])
@@ -348,11 +393,14 @@ describe("4 plain SQL", () => {
       { id: "01ROOT.1", depth: 1, path: "000000000001/000000000002" },
       { id: "01ROOT.1.0", depth: 2, path: "000000000001/000000000002/000000000003" },
     ])
-    const [letter] = JSON.parse(ask("select id, error_tag, error_message, history from dead_letters"))
-    expect(letter).toMatchObject({ id: "02DEAD", error_tag: "Boom", error_message: "no milk" })
+    const [letter] = JSON.parse(ask("select * from dead_letters"))
+    expect(letter).toMatchObject({
+      ...{ id: "02DEAD", pool: null, lifecycle: "failed", redrives: 0 },
+      ...{ error_tag: "Boom", error_message: "no milk" },
+    })
     expect(JSON.parse(letter.history)).toMatchObject([
-      { attempt: 1, actor: "barista/1", error: { message: "attempt 1" } },
-      { attempt: 2, actor: "barista/1", error: { message: "no milk" } },
+      { attempt: 1, actor: "barista/1", lifecycle: "failed", error: { message: "attempt 1" } },
+      { attempt: 2, actor: "barista/1", lifecycle: "failed", error: { message: "no milk" } },
     ])
     expect(JSON.parse(ask("select actor_type, pending, running, age_ms > 0 as waits from mailbox order by 1"))).toEqual(
       [
