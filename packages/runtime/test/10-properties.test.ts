@@ -55,6 +55,8 @@ describe("1 a mailbox", () => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("remove" as const), index: fc.nat(10) }) },
     /** Takes the next, and puts it back to its old place, as a retry does. */
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("retry" as const), delay: fc.nat(3) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("stash" as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("unstash" as const) }) },
     /** Begins anew with what waits, as recovery does. */
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("recover" as const) }) },
   )
@@ -67,17 +69,15 @@ describe("1 a mailbox", () => {
         let nowMs = 100
         /** What is due stays so, whatever the clock does. */
         const open = new Set<Item>()
+        const aside = new Set<Item>()
         const push = (item: Item) => {
           mailbox.push(item, nowMs)
           model.push(item)
           if (item.dueAtMs <= nowMs) open.add(item)
         }
         const take = (admits: (item: Item) => boolean) => {
-          const first = firstOf(
-            model.filter((item) => (strict || open.has(item)) && admits(item)),
-            strict,
-            nowMs,
-          )
+          const mayGo = (item: Item) => (strict || open.has(item)) && !aside.has(item) && admits(item)
+          const first = firstOf(model.filter(mayGo), strict, nowMs)
           const wanted = first !== undefined && first.dueAtMs <= nowMs ? first : undefined
           expect(mailbox.take(nowMs, admits)).toBe(wanted)
           model = model.filter((each) => each !== wanted)
@@ -102,15 +102,27 @@ describe("1 a mailbox", () => {
           } else if (each.kind === "retry") {
             const taken = take(() => true)
             if (taken !== undefined) push({ ...taken, attempt: taken.attempt + 1, dueAtMs: nowMs + each.delay })
+          } else if (each.kind === "stash") {
+            const taken = take(() => true)
+            if (taken === undefined) return
+            mailbox.stash(taken)
+            model.push(taken)
+            aside.add(taken)
+          } else if (each.kind === "unstash") {
+            mailbox.unstash()
+            for (const item of aside) open.add(item)
+            aside.clear()
           } else if (each.kind === "recover") {
             const waiting = model.toSorted((a, b) => a.order - b.order)
             mailbox = new Mailbox<Item>(strict, AGEING_MS)
             model = []
             open.clear()
+            aside.clear()
             for (const item of waiting) push(item)
           } else take((item) => item.name % 4 < each.admits)
           expect(mailbox.size).toBe(model.length)
           expect(new Set(mailbox.all())).toEqual(new Set(model))
+          expect(mailbox.stashed).toBe([...aside].filter((item) => model.includes(item)).length)
         })
       }),
       { numRuns: 300 },

@@ -137,6 +137,14 @@ export interface ActorContext<T extends AnyTask, State, Resource> {
   /** The message leaves with the seal. */
   readonly send: Tell<ChildOptions, SendFailure>
   /**
+   * Ends this attempt and puts its message aside, until `unstashAll`: neither a failure nor an attempt of its budget. What
+   * was set and sent is dropped, as when a handler fails; steps, asks and chunks stay. The message counts against
+   * `mailbox.capacity`, and its deadline and a cancel still end it. After a restart it is simply delivered again.
+   */
+  readonly stash: Effect.Effect<never>
+  /** With the seal of this message, puts every message that the actor has put aside back to its old place in the queue. */
+  readonly unstashAll: Effect.Effect<void>
+  /**
    * Adds a chunk to the streamed reply. A handler that runs again from its beginning says the same again, and what readers
    * already have is dropped; one that calls `resume` first goes on after it.
    */

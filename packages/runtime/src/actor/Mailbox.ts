@@ -31,6 +31,8 @@ export class Mailbox<M extends Queued> {
   #queued = 0
   /** Not due yet. */
   readonly #delayed = new Set<M>()
+  /** Put aside by the actor; made when it does so. */
+  #stashed: Set<M> | undefined = undefined
 
   /**
    * @param strict whether what is not due holds back what comes after it
@@ -42,7 +44,12 @@ export class Mailbox<M extends Queued> {
   }
 
   get size(): number {
-    return this.#queued + this.#delayed.size
+    return this.#queued + this.#delayed.size + this.stashed
+  }
+
+  /** How many are put aside. */
+  get stashed(): number {
+    return this.#stashed?.size ?? 0
   }
 
   /** Whether anything could run before a message that arrives now. */
@@ -60,6 +67,19 @@ export class Mailbox<M extends Queued> {
     if (this.#delayed.delete(message)) this.#insert(message)
   }
 
+  /** Puts a message aside. It holds nobody back, in a strict mailbox either. */
+  stash(message: M): void {
+    this.#stashed ??= new Set()
+    this.#stashed.add(message)
+  }
+
+  /** Puts all that was put aside back to its old place. */
+  unstash(): void {
+    const stashed = this.#stashed
+    this.#stashed = undefined
+    if (stashed !== undefined) for (const message of stashed) this.#insert(message)
+  }
+
   /** Removes and gives the message to run now, if there is one: the first that `admits` lets through. */
   take(nowMs: number, admits: (message: M) => boolean): M | undefined {
     const lane = this.#firstLane(nowMs)
@@ -74,16 +94,16 @@ export class Mailbox<M extends Queued> {
   }
 
   remove(message: M): boolean {
-    if (this.#delayed.delete(message)) return true
+    if (this.#delayed.delete(message) || this.#stashed?.delete(message) === true) return true
     const lane = this.#lanes.find(({ priority }) => priority === message.envelope.priority)
     if (lane?.remove(message) !== true) return false
     this.#left(lane)
     return true
   }
 
-  /** Every waiting message: the due ones, the highest priority first, then the others. */
+  /** Every waiting message: the due ones, the highest priority first, then the others, then what was put aside. */
   all(): ReadonlyArray<M> {
-    return [...this.#lanes.flatMap((lane) => lane.all()), ...this.#delayed]
+    return [...this.#lanes.flatMap((lane) => lane.all()), ...this.#delayed, ...(this.#stashed ?? [])]
   }
 
   #insert(message: M): void {

@@ -14,6 +14,8 @@ export type Interruption =
   | "expired"
   /** Its actor is restarted, and the message with it. */
   | "restarted"
+  /** Its handler puts it aside. */
+  | "stashed"
   /** The system closes; the message stays as it is and is recovered on the next start. */
   | "closing"
 
@@ -36,8 +38,8 @@ export class LiveMessage {
   envelope: Envelope
   cell: LiveCell
   attempt: number
-  /** Attempts before its last redrive, which do not count against the budget. */
-  readonly attemptsBefore: number
+  /** Attempts that do not count against the budget: all before its last redrive, and each that was put off. */
+  attemptsBefore: number
   phase: Phase
   /** The order of acceptance in this process; a recovered message keeps its place before every new one. */
   readonly order: number
@@ -47,6 +49,10 @@ export class LiveMessage {
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   /** Set once an attempt; what comes while a commit is being written is looked at when it is. */
   interruption: Interruption | undefined = undefined
+  /** Whether it is to be put aside in its mailbox in place of being queued. */
+  stashed = false
+  /** Whether its seal brings back what its actor has put aside. */
+  unstashes = false
   /** Targets of its pool that failed it. */
   readonly triedTargets = new Set<string>()
   /** Takes back its timers. */

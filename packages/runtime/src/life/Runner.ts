@@ -137,7 +137,9 @@ export class Runner {
     const { cell } = message
     const broken = found._tag === "ActorFailed" || (found._tag === "Retry" && found.defect)
     // The successor's claim rides in this commit, on the place that this message gives up.
-    const next = !broken && takesMessages(cell.lifecycle.state) ? this.#queues.takeNext(cell) : undefined
+    // Not where the seal brings back what was put aside: that is older than what waits.
+    const takes = !broken && !message.unstashes && takesMessages(cell.lifecycle.state)
+    const next = takes ? this.#queues.takeNext(cell) : undefined
     if (next !== undefined) sealed.writes.push(this.#queues.claim(next))
     if (cell.unwritten.length > 0) {
       sealed.writes.push(putActor(cell, undefined, system.now()), ...cell.unwritten)

@@ -14,7 +14,7 @@
  */
 import { Effect, Exit, Stream } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
-import { isGone } from "../actor/lifecycle.ts"
+import { isGone, takesMessages } from "../actor/lifecycle.ts"
 import type { AskFailure } from "../message/DeliveryFailure.ts"
 import type { MessageStatus } from "../message/Envelope.ts"
 import type { FailureRecord } from "../message/Reply.ts"
@@ -62,6 +62,10 @@ const accepted = ({ options }: Request, each: Accepted): Exit.Exit<Accepted> => 
     return Exit.die(error)
   }
 }
+
+/** Whether a handler that is interrupted for this will be run again. */
+const comesBack = (why: Interruption | undefined): boolean =>
+  why === "closing" || why === "restarted" || why === "stashed"
 
 export class Life implements Dispatch, Queues {
   readonly #system: System
@@ -207,7 +211,8 @@ export class Life implements Dispatch, Queues {
   /** The asker has left: nobody waits for the message any more, unless it may be asked for again. */
   #leave(request: Request, accepted: Accepted): void {
     const interruption = request.parent?.message.interruption
-    if (this.#system.closed || interruption === "closing" || interruption === "restarted") return
+    // A handler that runs again finds the answer.
+    if (this.#system.closed || comesBack(interruption)) return
     if (accepted.kept || this.#system.askers.has(accepted.id)) return
     this.cancel(accepted.id)
   }
@@ -229,7 +234,9 @@ export class Life implements Dispatch, Queues {
   #wait(message: LiveMessage): void {
     const { cell } = message
     const nowMs = this.#system.now()
-    cell.mailbox.push(message, nowMs)
+    // An actor that is restarted meanwhile gets it again, as after a restart of the process.
+    if (message.stashed && takesMessages(cell.lifecycle.state)) cell.mailbox.stash(message)
+    else cell.mailbox.push(message, nowMs)
     this.#watchDeadline(message)
     message.cancelDue?.()
     if (message.dueAtMs > nowMs) {
@@ -320,7 +327,9 @@ export class Life implements Dispatch, Queues {
       this.pump(message.cell)
     } else if (message.phase !== "ending") {
       // Where a commit is being written, there may be nobody to interrupt; `enqueue` or `work` looks at it then.
-      message.interruption ??= why
+      // That a handler puts it aside is no reason to let it live.
+      if (message.interruption === "stashed") message.interruption = why
+      else message.interruption ??= why
       message.fiber?.interruptUnsafe()
     }
   }

@@ -180,6 +180,21 @@ class HandlerContext implements ErasedContext {
       this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch, this.#outgoing),
     )
 
+  get stash(): ErasedContext["stash"] {
+    return Effect.suspend(() => {
+      // Whoever takes the message back, or restarts its actor, has said so before.
+      this.#live.interruption ??= "stashed"
+      this.#live.fiber?.interruptUnsafe()
+      return Effect.interrupt
+    })
+  }
+
+  get unstashAll(): ErasedContext["unstashAll"] {
+    return Effect.sync(() => {
+      this.#live.unstashes = true
+    })
+  }
+
   readonly emit: ErasedContext["emit"] = (chunk) => this.#writer?.emit(chunk) ?? this.#noStream()
 
   get resume(): ErasedContext["resume"] {

@@ -82,10 +82,16 @@ export const follow = (
   const waiting: Array<LiveMessage> = []
   if (outcome._tag === "Ended") {
     if (outcome.state !== undefined) message.cell.state = outcome.state.value
+    if (message.unstashes && outcome.reply.status === "done") message.cell.mailbox.unstash()
     forget(system, message)
   } else {
-    requeue(message, outcome.cell, outcome.dueAtMs)
-    countAssigned(system, message.envelope, outcome.cell.key)
+    const stashed = outcome._tag === "Stashed"
+    requeue(message, stashed ? message.cell : outcome.cell, stashed ? message.dueAtMs : outcome.dueAtMs)
+    if (stashed) {
+      message.attemptsBefore++
+      message.stashed = true
+    }
+    countAssigned(system, message.envelope, message.cell.key)
     waiting.push(message)
   }
   if (sealed.sent.length === 0) return waiting
@@ -116,6 +122,8 @@ export const requeue = (message: LiveMessage, cell: LiveCell, dueAtMs: number): 
   message.dueAtMs = dueAtMs
   message.phase = "waiting"
   message.fiber = undefined
+  message.stashed = false
+  message.unstashes = false
 }
 
 /** A message whose end this process does not write: it stays in the log as it is, for the next start. */

@@ -20,6 +20,7 @@ export interface Seal {
   readonly outcome:
     | { readonly _tag: "Ended"; readonly reply: Reply; readonly state: { readonly value: unknown } | undefined }
     | { readonly _tag: "Again"; readonly cell: LiveCell; readonly dueAtMs: number }
+    | { readonly _tag: "Stashed" }
   /** Messages that the handler sent, now in the log. */
   readonly sent: ReadonlyArray<{ readonly envelope: Envelope; readonly cell: LiveCell }>
 }
@@ -126,6 +127,13 @@ const nextTry = (system: System, message: LiveMessage, record: FailureRecord): S
   return { writes, outcome: { _tag: "Again", cell, dueAtMs }, sent: [] }
 }
 
+/** The message waits as it did before, and this attempt does not count. */
+const sealStashed = ({ attempt, dueAtMs, id }: LiveMessage): Seal => ({
+  writes: [{ _tag: "Postpone", messageId: id, attempt, deliverAtMs: dueAtMs }],
+  outcome: { _tag: "Stashed" },
+  sent: [],
+})
+
 /** Turns a verdict into the sealing commit. */
 export const seal = (
   system: System,
@@ -146,6 +154,8 @@ export const seal = (
     }
     case "ActorFailed":
       return withChunks(chunks, endWith(message, "dead", null, verdict.record, nowMs))
+    case "Stashed":
+      return withChunks(chunks, sealStashed(message))
     case "Expired":
       return withChunks(chunks, endWith(message, "expired", null, verdict.record, nowMs))
     case "Cancelled":

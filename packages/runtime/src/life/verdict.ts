@@ -15,6 +15,8 @@ export type Verdict =
   | { readonly _tag: "Retry"; readonly record: FailureRecord; readonly defect: boolean }
   /** The actor itself cannot go on. */
   | { readonly _tag: "ActorFailed"; readonly record: FailureRecord }
+  /** Its handler put it aside; nothing failed. */
+  | { readonly _tag: "Stashed" }
   | { readonly _tag: "Expired"; readonly record: FailureRecord }
   | { readonly _tag: "Cancelled"; readonly record: FailureRecord }
   /** Left as it is, for recovery. */
@@ -44,6 +46,8 @@ const interrupted = (interruption: Interruption | undefined, messageId: string):
   switch (interruption) {
     case "closing":
       return { _tag: "Abandoned" }
+    case "stashed":
+      return { _tag: "Stashed" }
     case "expired": {
       const message = `The deadline of message ${messageId} passed while it ran.`
       return { _tag: "Expired", record: { tag: "TerminalExpired", message, retry: "terminal" } }
@@ -89,9 +93,12 @@ export const verdict = (
   interruption: Interruption | undefined,
   codec: TaskCodec | undefined,
 ): Effect.Effect<Verdict> => {
-  if (Exit.isSuccess(exit)) return Effect.succeed({ _tag: "Done", processed: exit.value })
+  if (Exit.isSuccess(exit) && interruption !== "stashed") {
+    return Effect.succeed({ _tag: "Done", processed: exit.value })
+  }
   // An interruption from outside is the reason, whatever the handler made of it.
   if (interruption !== undefined) return Effect.succeed(interrupted(interruption, messageId))
+  if (Exit.isSuccess(exit)) return Effect.succeed({ _tag: "Done", processed: exit.value })
   const { cause } = exit
   const error = Cause.findErrorOption(cause)
   return error._tag === "Some" ? failedWith(error.value, cause, codec) : Effect.succeed(unjudged(cause))

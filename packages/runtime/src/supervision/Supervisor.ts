@@ -152,6 +152,8 @@ export class Supervisor implements Supervision {
     if (this.#system.closing || !this.#step(cell, { type: "CRASHED", atMs: this.#system.now() }, reason)) return
     this.#release(cell)
     this.#interruptRunning(cell)
+    // It begins anew, and what it waited for may be gone with what it was.
+    cell.mailbox.unstash()
     if (cell.lifecycle.state === "restarting") this.#restartLater(cell)
     else this.#exceeded(cell, reason)
     this.#evacuate(cell, reason)
