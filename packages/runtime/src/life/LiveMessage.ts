@@ -43,7 +43,10 @@ export class LiveMessage {
   phase: Phase
   /** The order of acceptance in this process; a recovered message keeps its place before every new one. */
   readonly order: number
-  /** Not run before this time; later than the envelope's own while the message is in backoff. */
+  /**
+   * Not run before this time; later than the envelope's own while the message is in backoff. 0 for what was not put off:
+   * it waits for no clock, which may have been set back since it was accepted.
+   */
   dueAtMs: number
   claimedAtMs = 0
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
@@ -66,7 +69,7 @@ export class LiveMessage {
     this.attemptsBefore = attemptsBefore
     this.phase = phase
     this.order = order
-    this.dueAtMs = envelope.deliverAtMs
+    this.dueAtMs = envelope.deliverAtMs > envelope.createdAtMs ? envelope.deliverAtMs : 0
   }
 
   get id(): string {

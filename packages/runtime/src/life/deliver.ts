@@ -85,9 +85,16 @@ const repeated = (envelope: Envelope, row: MessageRow): Exit.Exit<Delivered, Del
   return Exit.succeed({ _tag: "Repeated", row })
 }
 
-/** Whether the message can run the moment it is on disk: nothing waits, or is on its way, that comes before it. */
-const canRunNow = (cell: LiveCell, envelope: Envelope, nowMs: number): boolean =>
-  cell.freeSlots > 0 && !cell.mailbox.hasQueue && cell.arriving === 0 && envelope.deliverAtMs <= nowMs
+/**
+ * Whether the message can run the moment it is on disk: nothing waits, or is on its way, that comes before it. (One whose
+ * parent is late already is to be expired, and not claimed.)
+ */
+const canRunNow = (cell: LiveCell, { deadlineAtMs, deliverAtMs }: Envelope, nowMs: number): boolean =>
+  cell.freeSlots > 0 &&
+  !cell.mailbox.hasQueue &&
+  cell.arriving === 0 &&
+  deliverAtMs <= nowMs &&
+  (deadlineAtMs === null || deadlineAtMs > nowMs)
 
 /**
  * Holds a place in a mailbox until `releasePlace`; a failure where there is none. The bound counts what is on its way, so

@@ -20,7 +20,7 @@ import type { MessageStatus } from "../message/Envelope.ts"
 import type { FailureRecord } from "../message/Reply.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { Claim, Write } from "../ports/Write.ts"
-import { alarm } from "./alarm.ts"
+import { after, alarm } from "./alarm.ts"
 import { whenAnswered } from "./answer.ts"
 import { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
@@ -234,16 +234,25 @@ export class Life implements Dispatch, Queues {
   #wait(message: LiveMessage): void {
     const { cell } = message
     const nowMs = this.#system.now()
+    // Due once is due for good, also where the clock is set back while the actor is busy.
+    if (message.dueAtMs <= nowMs) message.dueAtMs = 0
     // An actor that is restarted meanwhile gets it again, as after a restart of the process.
     if (message.stashed && takesMessages(cell.lifecycle.state)) cell.mailbox.stash(message)
     else cell.mailbox.push(message, nowMs)
     this.#watchDeadline(message)
     message.cancelDue?.()
     if (message.dueAtMs > nowMs) {
-      message.cancelDue = alarm(this.#system, message.dueAtMs, () => {
+      const leftMs = message.dueAtMs - nowMs
+      const due = () => {
+        message.dueAtMs = 0
         message.cell.mailbox.due(message)
         this.pump(message.cell)
-      })
+      }
+      // A backoff is a while, what a sender wants is a time.
+      message.cancelDue =
+        message.attempt > 0
+          ? after(this.#system, Math.min(leftMs, cell.actor.retry.backoff.maxMs), due)
+          : alarm(this.#system, message.dueAtMs, due)
     }
     this.supervision().wanted(cell)
     this.pump(cell)

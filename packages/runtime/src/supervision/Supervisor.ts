@@ -9,7 +9,7 @@ import { Cause, Effect, Exit, type Fiber, Scope } from "effect"
 import type { ActorSelf } from "../actor/ActorContext.ts"
 import { isGone, type LifecycleInput, takesMessages } from "../actor/lifecycle.ts"
 import { stepLifecycle } from "../actor/stepLifecycle.ts"
-import { alarm } from "../life/alarm.ts"
+import { after } from "../life/alarm.ts"
 import { commitPatiently } from "../life/commit.ts"
 import { countAssigned, countWithdrawn, poolOf } from "../life/deliver.ts"
 import type { LiveCell, LiveMessage } from "../life/LiveMessage.ts"
@@ -172,7 +172,7 @@ export class Supervisor implements Supervision {
     cell.restarts++
     const { backoff } = cell.actor.supervision
     const waitMs = backoffMs(backoff, cell.lifecycle.context.restartsAtMs.length, this.#system.random())
-    alarm(this.#system, this.#system.now() + waitMs, () => {
+    after(this.#system, waitMs, () => {
       if (this.#system.closing || cell.lifecycle.state !== "restarting") return
       this.#step(cell, { type: "RESTART" }, `after ${waitMs} ms`)
       this.#launch(cell)
@@ -216,7 +216,7 @@ export class Supervisor implements Supervision {
     this.rested(cell)
     if (cell.lifecycle.state !== "draining") return true
     const { drainMsMax } = this.#system.settings
-    alarm(this.#system, this.#system.now() + drainMsMax, () => {
+    after(this.#system, drainMsMax, () => {
       if (cell.lifecycle.state !== "draining") return
       this.#step(cell, { type: "STOP" }, `what ran had not ended after ${drainMsMax} ms`)
       this.#release(cell)
@@ -287,7 +287,13 @@ export class Supervisor implements Supervision {
     message.phase = "moving"
     const { id: messageId, attempt } = message
     const writes: ReadonlyArray<Write> = [
-      { _tag: "Reroute", messageId, attempt, target: cell.address, deliverAtMs: message.dueAtMs },
+      {
+        _tag: "Reroute",
+        messageId,
+        attempt,
+        target: cell.address,
+        deliverAtMs: Math.max(message.dueAtMs, message.envelope.deliverAtMs),
+      },
       { ...decision, reason: `${reason}; ${decision.reason}`, messageId, attempt: attempt + 1 },
     ]
     this.#system.fork(

@@ -4,7 +4,7 @@
  */
 import { formatAddress } from "../message/Address.ts"
 import { isFinal, type MessageRow } from "../message/Envelope.ts"
-import type { LogContents, Violations } from "./checkers.ts"
+import { inTurn, type LogContents, type OrderOptions, type Violations } from "./checkers.ts"
 
 /** One run of a handler. */
 export interface HandlerRun {
@@ -16,27 +16,45 @@ export interface HandlerRun {
   readonly startedAtMs: number
 }
 
+export interface ClockOptions {
+  /**
+   * Whether the wall clock was set while the log was written: its times are then no measure of each other, and runs are
+   * compared by the time that really passed. Default false.
+   */
+  readonly stepped?: boolean
+  /** When messages ended, by the clock of the runs. Default: as the log says. */
+  readonly endedAtMs?: ReadonlyMap<string, number>
+}
+
 /** What a message's runs are judged by: its row, and the runs before. */
-const wrongRun = (run: HandlerRun, row: MessageRow | undefined, before: HandlerRun | undefined): string | undefined => {
+const wrongRun = (
+  run: HandlerRun,
+  row: MessageRow | undefined,
+  before: HandlerRun | undefined,
+  { endedAtMs, stepped = false }: ClockOptions,
+): string | undefined => {
   if (row === undefined) return "is not in the log"
-  if (run.startedAtMs < row.createdAtMs) return "ran before it was accepted"
+  if (!stepped && run.startedAtMs < row.createdAtMs) return "ran before it was accepted"
   if (run.attempt > row.attempt) return `ran, and the log knows of ${row.attempt} attempts`
   if (before !== undefined && run.attempt <= before.attempt) return `ran after its attempt ${before.attempt}`
   // Its end may be later: a handler that waits for a commit is interrupted when that is written.
-  if (run.deadlineAtMs !== null && run.startedAtMs > run.deadlineAtMs) {
+  if (!stepped && run.deadlineAtMs !== null && run.startedAtMs > run.deadlineAtMs) {
     return `ran at ${run.startedAtMs}, after its deadline ${run.deadlineAtMs}`
   }
-  if (isFinal(row.status) && run.startedAtMs > (row.finishedAtMs ?? 0))
-    return `ran after its end at ${row.finishedAtMs}`
-  return undefined
+  const endMs = isFinal(row.status) ? (endedAtMs?.get(row.id) ?? row.finishedAtMs ?? 0) : Number.POSITIVE_INFINITY
+  return run.startedAtMs > endMs ? `ran after its end at ${endMs}` : undefined
 }
 
 /** Each attempt is run once at most, after those before it, in its time, and none after the message's end. */
-export const checkRuns = ({ messages }: LogContents, runs: ReadonlyArray<HandlerRun>): Violations => {
+export const checkRuns = (
+  { messages }: LogContents,
+  runs: ReadonlyArray<HandlerRun>,
+  clock: ClockOptions = {},
+): Violations => {
   const rows = new Map(messages.map((row) => [row.id, row]))
   const last = new Map<string, HandlerRun>()
   return runs.flatMap((run) => {
-    const wrong = wrongRun(run, rows.get(run.messageId), last.get(run.messageId))
+    const wrong = wrongRun(run, rows.get(run.messageId), last.get(run.messageId), clock)
     last.set(run.messageId, run)
     return wrong === undefined ? [] : [`attempt ${run.attempt} of message ${run.messageId} ${wrong}`]
   })
@@ -59,19 +77,57 @@ export const checkAttempts = (
 }
 
 /** Nothing starts before its time or after its deadline, and nothing expires before its deadline. */
-export const checkTimes = ({ messages }: LogContents): Violations =>
+export const checkTimes = ({ messages }: LogContents, { stepped = false }: ClockOptions = {}): Violations =>
   messages.flatMap(({ createdAtMs, deadlineAtMs, deliverAtMs, finishedAtMs, id, startedAtMs, status }) => {
-    if (startedAtMs !== null && startedAtMs < Math.max(createdAtMs, deliverAtMs)) {
-      return [`message ${id} was started at ${startedAtMs}, and was not due before ${deliverAtMs}`]
-    }
+    // One reading of the clock decides it, and is written down.
     if (startedAtMs !== null && deadlineAtMs !== null && startedAtMs > deadlineAtMs) {
       return [`message ${id} was started at ${startedAtMs}, after its deadline ${deadlineAtMs}`]
+    }
+    if (stepped) return []
+    if (startedAtMs !== null && startedAtMs < Math.max(createdAtMs, deliverAtMs)) {
+      return [`message ${id} was started at ${startedAtMs}, and was not due before ${deliverAtMs}`]
     }
     if (status === "expired" && (deadlineAtMs === null || (finishedAtMs ?? 0) < deadlineAtMs)) {
       return [`message ${id} expired at ${finishedAtMs}, before its deadline ${deadlineAtMs}`]
     }
     return []
   })
+
+/**
+ * Serial actors run what nothing but a death keeps from running in its turn in the order of acceptance, as handlers saw it:
+ * whatever the clock says, and whenever it was said to have begun.
+ */
+export const checkRunOrder = (
+  contents: LogContents,
+  runs: ReadonlyArray<HandlerRun>,
+  { closed = false, isSerial, unordered = new Set() }: OrderOptions,
+): Violations => {
+  const inOrder = new Map(
+    contents.messages
+      .filter((row) => isSerial(row.actorType) && inTurn(contents, row) && !unordered.has(row.id))
+      .filter(({ causationId }) => !closed || causationId === null)
+      .map((row) => [row.id, row]),
+  )
+  const last = new Map<string, MessageRow>()
+  return runs.flatMap(({ actor, messageId }) => {
+    const row = inOrder.get(messageId)
+    if (row === undefined) return []
+    const before = last.get(actor)
+    last.set(actor, row)
+    return before !== undefined && before.seq > row.seq
+      ? [`${actor} ran ${before.id} before the earlier ${row.id}`]
+      : []
+  })
+}
+
+/** Every score that was taken is in the log, and none is twice. @param taken who gave it, each another */
+export const checkFeedback = (logged: ReadonlyArray<{ readonly source: string }>, taken: ReadonlyArray<string>) => {
+  const counts = Map.groupBy(logged, ({ source }) => source)
+  return [
+    ...[...counts].flatMap(([source, rows]) => (rows.length > 1 ? [`the score of ${source} is in the log twice`] : [])),
+    ...taken.flatMap((source) => (counts.has(source) ? [] : [`the score of ${source} was taken and is lost`])),
+  ]
+}
 
 /**
  * The effect of every answered message is in its actor's state once, and of no other message.

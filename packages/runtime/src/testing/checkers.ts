@@ -127,7 +127,7 @@ export const checkChunks = ({ chunks }: LogContents): Violations =>
   )
 
 /** Whether nothing but the death of a process kept the message from running in its turn. */
-const inTurn = (contents: LogContents, message: MessageRow): boolean =>
+export const inTurn = (contents: LogContents, message: MessageRow): boolean =>
   message.priority === 0 &&
   message.attemptsBefore === 0 &&
   (contents.attempts.get(message.id) ?? []).every(

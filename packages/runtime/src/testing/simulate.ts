@@ -4,15 +4,20 @@
  *
  * What goes wrong, all of it drawn from the seed:
  * - the process is killed, at any moment and at every name of `CRASH_POINTS`, between a commit and its callers' being told
- *   too, and started again on what was committed; or it is closed, and drains first
- * - the disk takes its time, is slow for a while, refuses some or all commits for a while (busy, full, io)
+ *   too, once or many times in a row, and started again on what was committed; or it is closed, and drains first
+ * - it is replaced by another version of the program: one with other step names, without a type of actor, with an older or a
+ *   newer version of the actors' states
+ * - the wall clock is set forward or back, by milliseconds or by hours
+ * - the disk takes its time, is slow for a while, refuses some or all commits for a while (busy, full, io), cannot be read
  * - handlers wait, fail so that they are retried or not, fail as they declared, throw; in any of their attempts
- * - targets of the pool crash, and cannot be started for a while; actors are stopped
- * - callers leave before they are answered, take messages back, redrive dead letters, use a key twice for the same message and for another
+ * - resources of actors die, once or again and again, and cannot be had for a while: the actors are restarted, given up,
+ *   escalate, and make the system give up; actors are stopped
+ * - callers leave before they are answered, take messages back, redrive dead letters, score, use a key twice for the same
+ *   message and for another
  * - deadlines, delays and priorities of all sizes; a strict mailbox of two places that overflows
  *
  * What does not: writes are never torn and never lost once told (that is the disk's promise, and `test/crash` of the store
- * looks at it), the clock does not step, and one process at a time opens the log.
+ * looks at it), and one process at a time opens the log.
  *
  * When the last action is done the faults end, everything must come to its end, and `judge` looks at all of it; as it does
  * at the log after each death.
@@ -79,9 +84,10 @@ export const simulatePlan = (plan: Plan, options: SimulateOptions = {}): Simulat
 const runPlan = (plan: Plan, options: SimulateOptions): Simulated => {
   const witness = new Witness(options.history ?? false)
   let violations: ReadonlyArray<string> = []
+  const stepped = plan.faults.some(({ kind }) => kind === "clock")
   const look = (drained: boolean): void => {
     if (violations.length > 0) return
-    violations = judge(disk.log, witness, { drained, closed: cluster.closes > 0 })
+    violations = judge(disk.log, witness, { drained, closed: cluster.closes > 0, stepped })
   }
   const cluster: SimulatedCluster = new SimulatedCluster(plan, witness, () => look(false))
   const { disk, time } = cluster

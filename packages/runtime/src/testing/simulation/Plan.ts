@@ -27,10 +27,25 @@ export type Act =
       readonly attempts: number
     }
 
+/** A version of the program that a process runs. */
+export interface Program {
+  /** The version of the actors' states; what a higher one has written, a lower one cannot read. */
+  readonly version: number
+  /** The type of actor that it does not have. */
+  readonly lacks: string | undefined
+  /** Its handlers' steps have other names than in another revision, where their script says so. */
+  readonly revision: number
+}
+
+/** What the first process runs, and the last one. */
+export const PROGRAM: Program = { version: 1, lacks: undefined, revision: 0 }
+
 export interface Script {
   readonly acts: ReadonlyArray<Act>
   /** Whether a streaming handler that runs again goes on where it was, or says it all again. */
   readonly resumes: boolean
+  /** Whether its steps are named after the program's revision. */
+  readonly revised: boolean
 }
 
 export interface Terms {
@@ -40,21 +55,31 @@ export interface Terms {
   readonly idempotencyKey?: string
 }
 
-/** What somebody outside does, at `atMs` after the start. */
-export type Action = { readonly atMs: number } & (
-  | {
-      readonly kind: "tell" | "ask" | "stream"
-      readonly to: string
-      readonly script: number
-      readonly terms: Terms
-      /** Whoever waits gives up after so many milliseconds. */
-      readonly leavesAfterMs: number | undefined
-    }
-  /** Takes back the `nth` of the unfinished messages, counted round; also one that a handler sent. */
-  | { readonly kind: "cancel"; readonly nth: number }
+/** A message that somebody outside sends, `atMs` after the start. */
+export interface Call {
+  readonly kind: "tell" | "ask" | "stream"
+  readonly atMs: number
+  readonly to: string
+  readonly script: number
+  readonly terms: Terms
+  /** Whoever waits gives up after so many milliseconds. */
+  readonly leavesAfterMs: number | undefined
+}
+
+/** What an operator does to a message of the log, `atMs` after the start. */
+export type Operation = { readonly atMs: number } & (
+  | /** Takes back the `nth` of the unfinished messages, counted round; also one that a handler sent. */
+  { readonly kind: "cancel"; readonly nth: number }
   /** Gives the `nth` of the dead letters another life, counted round. */
   | { readonly kind: "redrive"; readonly nth: number }
+  /** Scores the `nth` of all messages, counted round. */
+  | { readonly kind: "feedback"; readonly nth: number; readonly score: number }
 )
+
+export type Action = Call | Operation
+
+export const isCall = (action: Action): action is Call =>
+  action.kind === "tell" || action.kind === "ask" || action.kind === "stream"
 
 /** What befalls the system, at `atMs` after the start. */
 export type Fault = { readonly atMs: number } /** The process is killed, and started again `downMs` later. */ & (
@@ -63,15 +88,24 @@ export type Fault = { readonly atMs: number } /** The process is killed, and sta
   | { readonly kind: "killAt"; readonly point: CrashPoint; readonly occurrence: number; readonly downMs: number }
   /** The process drains and ends, and is started again. */
   | { readonly kind: "close"; readonly downMs: number }
+  /** Killed again and again, as by a machine that has too little memory. */
+  | { readonly kind: "storm"; readonly times: number; readonly everyMs: number }
+  /** Killed, or drained and ended, and started again with another program. */
+  | { readonly kind: "deploy"; readonly downMs: number; readonly drains: boolean; readonly program: Program }
+  /** The wall clock is set: forward or back. */
+  | { readonly kind: "clock"; readonly byMs: number }
   | {
       readonly kind: "refuse"
       readonly reason: "busy" | "full" | "io"
       readonly share: number
       readonly forMs: number
     }
+  /** Commits take so much longer. */
   | { readonly kind: "slow"; readonly byMs: number; readonly forMs: number }
-  /** A target's resource dies. */
-  | { readonly kind: "crash"; readonly target: string }
+  /** Reads fail, in `share` of all. */
+  | { readonly kind: "unreadable"; readonly share: number; readonly forMs: number }
+  /** A target's resource dies, `times` times in a row. */
+  | { readonly kind: "crash"; readonly target: string; readonly times: number; readonly everyMs: number }
   /** A target cannot be started. */
   | { readonly kind: "down"; readonly target: string; readonly forMs: number }
   /** An operator stops an actor, which is back with the next process. */

@@ -9,7 +9,7 @@ import type { ActorContext, ActorSelf } from "../../actor/ActorContext.ts"
 import type { Ref } from "../../actor/Ref.ts"
 import * as Task from "../../actor/Task.ts"
 import type { HandlerRun } from "../checkRuns.ts"
-import type { Act, Plan, Script, Terms } from "./Plan.ts"
+import type { Act, Plan, Program, Script, Terms } from "./Plan.ts"
 import type { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
 import type { SeededRandom } from "./seededRandom.ts"
 import type { Witness } from "./Witness.ts"
@@ -81,17 +81,19 @@ export class ScriptedHandler {
   readonly #stage: Stage
   readonly #process: SimulatedProcess
   readonly #cast: Cast
+  readonly #program: Program
   /** How many run on each actor in this process. */
   readonly #running = new Map<string, number>()
 
-  constructor(stage: Stage, process: SimulatedProcess, cast: Cast) {
+  constructor(stage: Stage, process: SimulatedProcess, program: Program, cast: Cast) {
     this.#stage = stage
+    this.#program = program
     this.#process = process
     this.#cast = cast
   }
 
   scriptOf(nth: number): Script {
-    return this.#stage.plan.scripts[nth] ?? { acts: [], resumes: false }
+    return this.#stage.plan.scripts[nth] ?? { acts: [], resumes: false, revised: false }
   }
 
   /** Runs a script; the reply says which attempt of which message it is of. */
@@ -123,7 +125,9 @@ export class ScriptedHandler {
     const { id, attempt } = performance.actor.message
     let ordinal = 0
     let spoken = 0
-    for (const act of this.scriptOf(performance.script).acts) {
+    const script = this.scriptOf(performance.script)
+    const stepName = script.revised ? `draw-${this.#program.revision}` : "draw"
+    for (const act of script.acts) {
       if (act.do === "emit") {
         spoken += act.count
         while (performance.emit !== undefined && said.length < spoken) {
@@ -132,7 +136,7 @@ export class ScriptedHandler {
           yield* performance.emit(chunk)
           if (act.ms > 0) yield* Effect.sleep(act.ms)
         }
-      } else yield* this.#doOne(performance.actor, act, ordinal)
+      } else yield* this.#doOne(performance.actor, act, ordinal, stepName)
       if (isDurable(act)) ordinal++
     }
     return `${id}@${attempt}`
@@ -143,6 +147,7 @@ export class ScriptedHandler {
     actor: Context,
     act: Exclude<Act, { readonly do: "emit" }>,
     ordinal: number,
+    stepName: string,
   ): Effect.Effect<unknown, Declared | HandlerFailure> {
     const { random, witness } = this.#stage
     const key = `${actor.message.id}.${ordinal}`
@@ -154,7 +159,7 @@ export class ScriptedHandler {
         return fail(act, actor.message.attempt)
       case "step": {
         const draw = Effect.map(Effect.sleep(act.ms), () => random.below(1_000_000))
-        return Effect.tap(actor.step("draw", Schema.Number, draw), (value) => seen(`${value}`))
+        return Effect.tap(actor.step(stepName, Schema.Number, draw), (value) => seen(`${value}`))
       }
       case "ask": {
         const asked = Effect.tap(this.#ask(actor, act.to, act.script, act.terms), seen)

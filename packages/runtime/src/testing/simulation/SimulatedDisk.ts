@@ -1,5 +1,5 @@
 /**
- * The boundary to a disk in a simulation: a log in memory behind a `MessageStore` that takes its time, refuses, and loses
+ * The boundary to a disk in a simulation: a log in memory behind a `MessageStore` that takes its time, refuses, cannot be read, and loses
  * what was not committed when its process dies. It writes in batches as SQLite's writer does: all that was asked for while
  * the batch before was written goes into one transaction, and its callers are told in order, one right after the other.
  */
@@ -7,6 +7,7 @@ import { Effect, Exit } from "effect"
 import type { CrashPointHook } from "../../ports/CrashPoints.ts"
 import { type CommitReceipt, MessageStore } from "../../ports/MessageStore.ts"
 import { type CommitFailure, RetryableStoreFailure, TerminalStaleAttempt } from "../../ports/StoreFailure.ts"
+import { Submission } from "../../ports/Submission.ts"
 import type { Write } from "../../ports/Write.ts"
 import { applyCommit, type MemoryLog, makeMemoryLog } from "../MemoryLog.ts"
 import { openMemoryLog } from "../MemoryStore.ts"
@@ -24,11 +25,14 @@ export interface DiskWatcher {
   /** A commit is asked for; it may never be written. */
   readonly asked: (writes: ReadonlyArray<Write>) => void
   /** What became of it, in the order in which they are applied. */
-  readonly done: (writes: ReadonlyArray<Write>, result: string) => void
+  readonly done: (writes: ReadonlyArray<Write>, result: string, log: MemoryLog) => void
 }
 
 /** A healthy disk answers within this, in milliseconds; 0 is as common as any, so that things fall together. */
 const LATENCY_MS_MAX = 4
+
+/** Which part of reads takes that long; most come from memory. */
+const SLOW_READS = 0.2
 
 export class SimulatedDisk {
   readonly log: MemoryLog = makeMemoryLog()
@@ -36,6 +40,8 @@ export class SimulatedDisk {
   trouble: { readonly reason: "busy" | "full" | "io"; readonly share: number } | undefined = undefined
   /** Added to every commit, in milliseconds. */
   slowMs = 0
+  /** Which part of all reads fails. */
+  unreadable = 0
   commits = 0
   /** What is written in place of what was asked for, for tests of the checkers: a disk that loses or alters. */
   tamper: (writes: ReadonlyArray<Write>, nth: number) => ReadonlyArray<Write> = (writes) => writes
@@ -49,9 +55,10 @@ export class SimulatedDisk {
     this.#watcher = watcher
   }
 
-  /** The store of one process. */
-  open(process: SimulatedProcess, crashPoint: CrashPointHook): MessageStore["Service"] {
-    const reads = Effect.runSync(openMemoryLog(this.log)).store
+  /** The store of one process; `direct`: it takes commits as SQLite's does, and else as any Effect. */
+  open(process: SimulatedProcess, crashPoint: CrashPointHook, direct: boolean): MessageStore["Service"] {
+    const { store } = Effect.runSync(openMemoryLog(this.log))
+    const reads = this.#troubled(process, store)
     let waiting: Array<Waiting> = []
     let isWriting = false
     const write = (): void => {
@@ -72,32 +79,59 @@ export class SimulatedDisk {
         })
       })
     }
-    const commit = (writes: ReadonlyArray<Write>) =>
-      Effect.callback<CommitReceipt, CommitFailure>((resume) => {
-        this.#watcher.asked(writes)
-        waiting.push({ writes, resume })
-        if (isWriting) return
-        isWriting = true
-        process.at(this.#time.nowMs, write)
-      })
+    const take = (writes: ReadonlyArray<Write>, resume: (result: Result) => void): void => {
+      this.#watcher.asked(writes)
+      waiting.push({ writes, resume })
+      if (isWriting) return
+      isWriting = true
+      process.at(this.#time.nowMs, write)
+    }
+    const commit = (writes: ReadonlyArray<Write>): Effect.Effect<CommitReceipt, CommitFailure> =>
+      direct
+        ? new Submission((done) => take(writes, done))
+        : Effect.callback<CommitReceipt, CommitFailure>((resume) => take(writes, resume))
     return MessageStore.of({ ...reads, commit })
+  }
+
+  /** Reads that are as quick as a cache, or take a moment, or fail. */
+  #troubled(process: SimulatedProcess, store: MessageStore["Service"]): MessageStore["Service"] {
+    const read = <A, E>(reading: Effect.Effect<A, E>) =>
+      Effect.suspend((): Effect.Effect<A, E | RetryableStoreFailure> => {
+        if (this.unreadable > 0 && this.#random.chance(this.unreadable)) {
+          const message = "The simulated disk could not be read."
+          return Effect.fail(new RetryableStoreFailure({ reason: "io", message, cause: undefined }))
+        }
+        if (!this.#random.chance(SLOW_READS)) return reading
+        const atMs = this.#time.nowMs + this.#random.below(LATENCY_MS_MAX)
+        return Effect.callback<A, E>((resume) => {
+          process.at(atMs, () => resume(reading))
+        })
+      })
+    return {
+      ...store,
+      message: (id) => read(store.message(id)),
+      actor: (address) => read(store.actor(address)),
+      steps: (messageId) => read(store.steps(messageId)),
+      chunks: (...range) => read(store.chunks(...range)),
+      unfinished: (...page) => read(store.unfinished(...page)),
+    }
   }
 
   #apply(writes: ReadonlyArray<Write>): Result {
     this.commits++
     const { trouble } = this
     if (trouble !== undefined && this.#random.chance(trouble.share)) {
-      this.#watcher.done(writes, trouble.reason)
+      this.#watcher.done(writes, trouble.reason, this.log)
       const message = `The simulated disk refused a commit (${trouble.reason}); nothing of it was applied.`
       return Exit.fail(new RetryableStoreFailure({ reason: trouble.reason, message, cause: undefined }))
     }
     try {
       const receipt = applyCommit(this.log, this.tamper(writes, this.commits))
-      this.#watcher.done(writes, "written")
+      this.#watcher.done(writes, "written", this.log)
       return Exit.succeed(receipt)
     } catch (error) {
       if (!(error instanceof TerminalStaleAttempt)) throw error
-      this.#watcher.done(writes, "stale")
+      this.#watcher.done(writes, "stale", this.log)
       return Exit.fail(error)
     }
   }

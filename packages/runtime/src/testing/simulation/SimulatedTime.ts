@@ -22,11 +22,26 @@ const TASKS_MAX = 5_000_000
 export class SimulatedTime {
   /** Milliseconds since the epoch; begins at a time at which ids have their ordinary length. */
   nowMs = 1_700_000_000_000
+  /** How far the wall clock has been stepped from the time that really passes. */
+  wallSkewMs = 0
+  /** The latest time that the wall clock has shown. */
+  wallMsMax = 0
   tasks = 0
   #ready: Array<() => void> = []
   /** A binary heap, by time and then in the order of setting. */
   readonly #timers: Array<Timer> = []
   #order = 0
+
+  /** What the wall clock shows; timers do not run by it. */
+  get wallMs(): number {
+    return this.nowMs + this.wallSkewMs
+  }
+
+  /** Steps the wall clock, as an operator or a time server does. */
+  stepWall(byMs: number): void {
+    this.wallMsMax = Math.max(this.wallMsMax, this.wallMs)
+    this.wallSkewMs += byMs
+  }
 
   soon(task: () => void): void {
     this.#ready.push(task)
@@ -112,12 +127,13 @@ export class SimulatedProcess {
       shouldYield: (fiber) => fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield,
       makeDispatcher: () => dispatcher,
     }
+    const wallNanos = () => BigInt(Math.floor(time.wallMs)) * NANOS_PER_MS
     const nanos = () => BigInt(Math.floor(time.nowMs)) * NANOS_PER_MS
     this.clock = {
-      currentTimeMillisUnsafe: () => time.nowMs,
-      currentTimeMillis: Effect.sync(() => time.nowMs),
-      currentTimeNanosUnsafe: nanos,
-      currentTimeNanos: Effect.sync(nanos),
+      currentTimeMillisUnsafe: () => time.wallMs,
+      currentTimeMillis: Effect.sync(() => time.wallMs),
+      currentTimeNanosUnsafe: wallNanos,
+      currentTimeNanos: Effect.sync(wallNanos),
       monotonicTimeNanosUnsafe: nanos,
       monotonicTimeNanos: Effect.sync(nanos),
       sleep: (duration) => this.#sleep(Duration.toMillis(duration)),

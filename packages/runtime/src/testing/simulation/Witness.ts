@@ -21,6 +21,10 @@ export class Witness {
    * by deadline is written has let later messages pass, and the next one knows nothing of it.)
    */
   readonly unordered = new Set<string>()
+  /** When messages ended, by the time that really passes. */
+  readonly endedAtMs = new Map<string, number>()
+  /** Scores that were taken, by who gave them: the log must have each once. */
+  readonly scored: Array<string> = []
   readonly readings: Array<Reading> = []
   readonly runs: Array<HandlerRun> = []
   /** What was recorded for an act of a handler, by its number: `ID.ORDINAL`. */
@@ -56,6 +60,11 @@ export class Witness {
 
   wrong(violation: string): void {
     if (!this.isDeaf) this.violations.push(violation)
+  }
+
+  /** A score was taken. */
+  score(source: string): void {
+    if (!this.isDeaf) this.scored.push(source)
   }
 
   accept(id: string): void {

@@ -1,6 +1,25 @@
 /** The boundary between a simulation and its checkers: what must be true after each death, and what once all is done. */
-import { checkAccepted, checkLog, checkReplies, type LogContents, type Violations } from "../checkers.ts"
-import { checkAttempts, checkEffects, checkReading, checkRuns, checkSends, checkTimes } from "../checkRuns.ts"
+import {
+  checkAccepted,
+  checkChunks,
+  checkKeys,
+  checkOrder,
+  checkOutcomes,
+  checkReplies,
+  checkSteps,
+  type LogContents,
+  type Violations,
+} from "../checkers.ts"
+import {
+  checkAttempts,
+  checkEffects,
+  checkFeedback,
+  checkReading,
+  checkRunOrder,
+  checkRuns,
+  checkSends,
+  checkTimes,
+} from "../checkRuns.ts"
 import type { MemoryLog } from "../MemoryLog.ts"
 import { ATTEMPTS_MAX } from "./simulatedActors.ts"
 import type { Witness } from "./Witness.ts"
@@ -25,19 +44,28 @@ export interface JudgeOptions {
   readonly drained: boolean
   /** Whether a process was closed on the way; see `OrderOptions`. */
   readonly closed: boolean
+  /** Whether the wall clock was set on the way. */
+  readonly stepped: boolean
 }
 
 /** Everything that is wrong with the log, or between it and what was seen. */
-export const judge = (log: MemoryLog, witness: Witness, { closed, drained }: JudgeOptions): Violations => {
+export const judge = (log: MemoryLog, witness: Witness, { closed, drained, stepped }: JudgeOptions): Violations => {
   const contents = contentsOf(log)
+  const order = { closed, unordered: witness.unordered, isSerial }
   return [
     ...witness.violations,
-    ...checkLog(contents, { drained, closed, unordered: witness.unordered, isSerial }),
+    ...checkOutcomes(contents, drained),
+    ...checkKeys(contents),
+    ...checkSteps(contents),
+    ...checkChunks(contents),
+    ...(stepped ? [] : checkOrder(contents, order)),
+    ...checkRunOrder(contents, witness.runs, order),
     ...checkAccepted(contents, witness.accepted),
     ...checkReplies(contents, witness.replies),
-    ...checkRuns(contents, witness.runs),
+    ...checkRuns(contents, witness.runs, { stepped, endedAtMs: witness.endedAtMs }),
     ...checkAttempts(contents, witness.runs, ATTEMPTS_MAX),
-    ...checkTimes(contents),
+    ...checkTimes(contents, { stepped }),
+    ...checkFeedback(log.feedback, witness.scored),
     ...checkEffects(contents, isStateful, effectsIn),
     ...checkSends(contents, witness.sends),
     ...witness.readings.flatMap(({ chunks, messageId }) =>

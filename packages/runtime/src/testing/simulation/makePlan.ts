@@ -2,14 +2,10 @@
  * The boundary between a seed and a plan: draws what will happen. Every number here is a guess at what makes things meet:
  * few actors, so that messages wait for each other; short times beside the disk's, so that deaths fall between commits.
  */
-import { CRASH_POINTS } from "../../ports/CrashPoints.ts"
-import type { Act, Action, Fault, Plan, Script, Terms } from "./Plan.ts"
+import { drawFault, drawLeap } from "./drawFault.ts"
+import type { Act, Action, Plan, Script, Terms } from "./Plan.ts"
 import { type SeededRandom, seededRandom } from "./seededRandom.ts"
-
-const LEAVES = ["account/0", "account/1", "account/2", "desk/0", "talker/0", "talker/1", "models"] as const
-const PLANNERS = ["planner/0", "planner/1", "planner/2"] as const
-export const TARGETS = ["model/a", "model/b", "model/c"] as const
-const STOPPABLE = ["model/a", "model/b", "account/0", "desk/0", "planner/1"] as const
+import { LEAVES, PLANNERS } from "./simulatedAddresses.ts"
 
 /** Scripts nested deeper say nothing new, and make one message a hundred. */
 const DEPTH_MAX = 2
@@ -17,15 +13,19 @@ const DEPTH_MAX = 2
 class Drawing {
   readonly scripts: Array<Script> = []
   readonly random: SeededRandom
-  constructor(random: SeededRandom) {
+  readonly #delays: boolean
+
+  /** @param delays whether anything is put off: what is would be put off for as long as the clock is set back */
+  constructor(random: SeededRandom, delays: boolean) {
     this.random = random
+    this.#delays = delays
   }
 
   terms(keys: boolean): Terms {
     const { random } = this
     return {
       ...(random.chance(0.2) ? { timeoutMs: 1 + random.below(random.chance(0.5) ? 20 : 400) } : {}),
-      ...(random.chance(0.12) ? { delayMs: random.below(random.chance(0.8) ? 60 : 5_000) } : {}),
+      ...(this.#delays && random.chance(0.12) ? { delayMs: random.below(random.chance(0.8) ? 60 : 5_000) } : {}),
       ...(random.chance(0.15) ? { priority: random.below(5) - 2 } : {}),
       ...(keys && random.chance(0.2) ? { idempotencyKey: `k${random.below(4)}` } : {}),
     }
@@ -41,7 +41,7 @@ class Drawing {
   #act(to: string, depth: number): Act {
     const { random } = this
     const dice = random.below(100)
-    const asks = !to.startsWith("account") && !to.startsWith("desk") && !to.startsWith("talker")
+    const asks = to.startsWith("planner") || to === "models"
     if (dice < 25) return { do: "wait", ms: random.below(random.chance(0.9) ? 12 : 300) }
     if (dice < 45) return { do: "step", ms: random.below(6) }
     if (dice < 58) {
@@ -69,7 +69,9 @@ class Drawing {
     const streams: ReadonlyArray<Act> = to.startsWith("talker")
       ? [{ do: "emit", count: 1 + random.below(30), ms: random.below(3) }]
       : []
-    return this.scripts.push({ acts: [...streams, ...acts], resumes: random.chance(0.5) }) - 1
+    return (
+      this.scripts.push({ acts: [...streams, ...acts], resumes: random.chance(0.5), revised: random.chance(0.25) }) - 1
+    )
   }
 
   /** @param spoken what was sent under which key before */
@@ -77,6 +79,7 @@ class Drawing {
     const { random } = this
     if (random.chance(0.06)) return { kind: "cancel", atMs, nth: random.below(1_000) }
     if (random.chance(0.06)) return { kind: "redrive", atMs, nth: random.below(1_000) }
+    if (random.chance(0.04)) return { kind: "feedback", atMs, nth: random.below(1_000), score: random.next() * 2 - 1 }
     const to = random.pick([...LEAVES, ...PLANNERS, ...PLANNERS])
     const terms = this.terms(true)
     const key = `${to} ${terms.idempotencyKey}`
@@ -87,31 +90,13 @@ class Drawing {
     const kind = to.startsWith("talker") && random.chance(0.5) ? "stream" : random.pick(["tell", "ask", "ask"] as const)
     return { kind, atMs, to, script, terms, leavesAfterMs: random.chance(0.1) ? random.below(60) : undefined }
   }
-
-  fault(spanMs: number): Fault {
-    const { random } = this
-    const atMs = random.below(spanMs)
-    const downMs = random.below(random.chance(0.7) ? 20 : 2_000)
-    const forMs = random.below(random.chance(0.6) ? 60 : 1_500)
-    const dice = random.below(100)
-    if (dice < 22) return { kind: "kill", atMs, downMs }
-    if (dice < 47) {
-      return { kind: "killAt", atMs, downMs, point: random.pick(CRASH_POINTS), occurrence: 1 + random.below(12) }
-    }
-    if (dice < 55) return { kind: "close", atMs, downMs }
-    if (dice < 70) {
-      const share = random.pick([0.2, 0.5, 1])
-      return { kind: "refuse", atMs, forMs, share, reason: random.pick(["busy", "full", "io"]) }
-    }
-    if (dice < 80) return { kind: "slow", atMs, forMs, byMs: 1 + random.below(80) }
-    if (dice < 87) return { kind: "crash", atMs, target: random.pick(TARGETS) }
-    if (dice < 93) return { kind: "down", atMs, forMs, target: random.pick(TARGETS) }
-    return { kind: "stop", atMs, actor: random.pick(STOPPABLE) }
-  }
 }
 
 /** Faults for each thirty messages, at most; none in one run of the number, so that quiet runs are seen too. */
 const FAULTS_MAX = 8
+
+/** In this part of all plans the clock leaps by hours; nothing may wait for it to be where it was. */
+const LEAPING = 0.06
 
 /**
  * Draws a plan.
@@ -119,8 +104,9 @@ const FAULTS_MAX = 8
  * @param messages how many things are done from outside; with what handlers send, three times as many messages
  */
 export const makePlan = (seed: number, messages: number): Plan => {
-  const drawing = new Drawing(seededRandom(seed))
-  const { random } = drawing
+  const random = seededRandom(seed)
+  const leaps = random.chance(LEAPING)
+  const drawing = new Drawing(random, !leaps)
   const actions: Array<Action> = []
   const spoken = new Map<string, number>()
   // From bursts to a trickle.
@@ -131,6 +117,7 @@ export const makePlan = (seed: number, messages: number): Plan => {
     actions.push(drawing.action(atMs, spoken))
   }
   const faultsMax = random.below(FAULTS_MAX) * Math.max(1, Math.ceil(messages / 30))
-  const faults = Array.from({ length: faultsMax }, () => drawing.fault(atMs + 300))
+  const faults = Array.from({ length: faultsMax }, () => drawFault(random, atMs + 300))
+  if (leaps) faults.push(drawLeap(random, atMs + 100), drawLeap(random, atMs + 100))
   return { seed, scripts: drawing.scripts, actions, faults: faults.toSorted((a, b) => a.atMs - b.atMs) }
 }

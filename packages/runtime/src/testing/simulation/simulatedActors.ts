@@ -5,12 +5,13 @@
  */
 import { Effect, Schema } from "effect"
 import * as Actor from "../../actor/Actor.ts"
-import type { ActorSelf } from "../../actor/ActorContext.ts"
+import type { ActorContext, ActorSelf } from "../../actor/ActorContext.ts"
 import { type AnyPool, makePool } from "../../supervision/Pool.ts"
 import type { RetryPolicy } from "../../supervision/restartPolicy.ts"
-import { TARGETS } from "./makePlan.ts"
+import type { Program } from "./Plan.ts"
 import { type Cast, RetryableTrouble, ScriptedHandler, type Stage, Talk, Work } from "./ScriptedHandler.ts"
 import type { SimulatedProcess } from "./SimulatedTime.ts"
+import { TARGETS } from "./simulatedAddresses.ts"
 
 export const ATTEMPTS_MAX = 4
 /** Short beside the defaults, so that a run of a second sees all of it; few, so that messages die. */
@@ -22,19 +23,30 @@ const SUPERVISION = { restartsMax: 3, withinMs: 10_000, backoff: { baseMs: 5, fa
 
 const idOf = (address: string): string => address.slice(address.indexOf("/") + 1)
 
-const makeWorker = (name: string, handler: () => ScriptedHandler, mailbox: { capacity?: number; strict?: boolean }) =>
+type Worker = ActorContext<typeof Work, ReadonlyArray<string>, unknown>
+
+/** Does what the script says, and keeps the message's id. */
+const answer = (handler: ScriptedHandler, script: number, actor: Worker) =>
+  Effect.tap(handler.perform({ actor, script, isSerial: true }), () =>
+    Effect.sync(() => actor.setState([...actor.state, actor.message.id])),
+  )
+
+const makeWorker = (
+  name: string,
+  handler: () => ScriptedHandler,
+  { version }: Program,
+  mailbox: { readonly capacity?: number; readonly strict?: boolean },
+) =>
   Actor.make(name, {
     mailbox,
+    version,
     protocol: [Work],
     state: Schema.Array(Schema.String),
     initialState: [],
     retry: RETRY,
     supervision: SUPERVISION,
     handlers: {
-      Work: ({ script }, actor) =>
-        Effect.tap(handler().perform({ actor, script, isSerial: true }), () =>
-          Effect.sync(() => actor.setState([...actor.state, actor.message.id])),
-        ),
+      Work: ({ script }, actor) => answer(handler(), script, actor),
     },
   })
 
@@ -51,10 +63,9 @@ const makeTalker = (handler: () => ScriptedHandler) =>
     },
   })
 
-/** A target of the pool: it holds a resource, which must never be there twice. */
-const makeModel = (handler: () => ScriptedHandler, stage: Stage, process: SimulatedProcess) => {
-  const { down, random, started, witness } = stage
-  const start = Effect.fnUntraced(function* (self: ActorSelf) {
+/** How an actor gets a resource, which must never be there twice. */
+const makeStart = ({ down, random, started, witness }: Stage, process: SimulatedProcess) =>
+  Effect.fnUntraced(function* (self: ActorSelf) {
     const key = `${self.address.type}/${self.address.id}`
     yield* Effect.sleep(random.below(8))
     if (down.has(key)) return yield* new RetryableTrouble({ message: `${key} is down` })
@@ -67,7 +78,12 @@ const makeModel = (handler: () => ScriptedHandler, stage: Stage, process: Simula
       () => Effect.sync(() => (process.alive ? started.delete(key) : undefined)),
     )
   })
-  return Actor.make("model", {
+
+type Start = ReturnType<typeof makeStart>
+
+/** A target of the pool. */
+const makeModel = (handler: () => ScriptedHandler, start: Start) =>
+  Actor.make("model", {
     protocol: [Work],
     concurrency: 2,
     retry: RETRY,
@@ -75,7 +91,21 @@ const makeModel = (handler: () => ScriptedHandler, stage: Stage, process: Simula
     start,
     handlers: { Work: ({ script }, actor) => handler().perform({ actor, script, isSerial: false }) },
   })
-}
+
+/** An actor with a resource and a state, whose failures go up to its supervisor, and from there to the system. */
+const makeCrew = (handler: () => ScriptedHandler, { version }: Program, start: Start) =>
+  Actor.make("crew", {
+    protocol: [Work],
+    state: Schema.Array(Schema.String),
+    initialState: [],
+    version,
+    retry: RETRY,
+    supervision: { ...SUPERVISION, onExceeded: "escalate" },
+    start,
+    handlers: {
+      Work: ({ script }, actor) => answer(handler(), script, actor),
+    },
+  })
 
 export interface SimulatedActors extends Cast {
   /** None of them needs a service. */
@@ -83,25 +113,26 @@ export interface SimulatedActors extends Cast {
   readonly pools: ReadonlyArray<AnyPool>
 }
 
-/** The actors of one process. */
-export const makeActors = (stage: Stage, process: SimulatedProcess): SimulatedActors => {
+/** The actors of one process, as its program defines them. */
+export const makeActors = (stage: Stage, process: SimulatedProcess, program: Program): SimulatedActors => {
   const handler = (): ScriptedHandler => scripted
-  const Account = makeWorker("account", handler, {})
-  const Desk = makeWorker("desk", handler, { capacity: 2, strict: true })
-  const Planner = makeWorker("planner", handler, {})
+  const start = makeStart(stage, process)
+  const Account = makeWorker("account", handler, program, {})
+  const Desk = makeWorker("desk", handler, program, { capacity: 2, strict: true })
+  const Planner = makeWorker("planner", handler, program, {})
   const Talker = makeTalker(handler)
-  const Model = makeModel(handler, stage, process)
+  const Crew = makeCrew(handler, program, start)
+  const Model = makeModel(handler, start)
   const pool = makePool("models", {
     targets: TARGETS.map((target, nth) => ({ ref: Model.ref(idOf(target)), tier: nth === 2 ? 1 : 0 })),
     tierPenaltyMs: 50,
   })
+  const workers = new Map([Account, Desk, Planner, Crew].map((actor) => [actor.name, actor]))
   const cast: Cast = {
-    workRef: (to) => {
-      if (to === pool.name) return pool.ref
-      return (to.startsWith("account/") ? Account : to.startsWith("desk/") ? Desk : Planner).ref(idOf(to))
-    },
+    workRef: (to) => workers.get(to.slice(0, to.indexOf("/")))?.ref(idOf(to)) ?? pool.ref,
     talkRef: (to) => (to.startsWith("talker/") ? Talker.ref(idOf(to)) : undefined),
   }
-  const scripted = new ScriptedHandler(stage, process, cast)
-  return { actors: [Account, Desk, Planner, Talker, Model], pools: [pool], ...cast }
+  const scripted = new ScriptedHandler(stage, process, program, cast)
+  const actors = [Account, Desk, Planner, Talker, Crew, Model].filter(({ name }) => name !== program.lacks)
+  return { actors, pools: [pool], ...cast }
 }

@@ -1,0 +1,120 @@
+/**
+ * The boundary to whoever uses a system from outside: callers who send, wait, read and leave, operators who take back,
+ * redrive and score. They tell the witness what they were told.
+ */
+import { Effect, Exit, Stream } from "effect"
+import type { ActorSystem } from "../../ActorSystem.ts"
+import { isFinal, type MessageRow } from "../../message/Envelope.ts"
+import type { MemoryLog } from "../MemoryLog.ts"
+import { type Action, type Call, isCall, type Operation } from "./Plan.ts"
+import type { Cast, Stage } from "./ScriptedHandler.ts"
+import type { Reading } from "./Witness.ts"
+
+type System = ActorSystem["Service"]
+
+/** Something to be run in the process, and who hears its end. */
+export interface Running {
+  readonly effect: Effect.Effect<unknown, unknown>
+  readonly ended: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
+const tagOf = (error: unknown): string =>
+  typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : String(error)
+
+export class Outside {
+  readonly #stage: Stage
+  readonly #log: MemoryLog
+  #count = 0
+
+  constructor(stage: Stage, log: MemoryLog) {
+    this.#stage = stage
+    this.#log = log
+  }
+
+  /** What an action does to the system that serves; undefined where there is nothing to do it to. */
+  perform(action: Action, system: System, cast: Cast): Running | undefined {
+    const { witness } = this.#stage
+    if (!isCall(action)) return this.#operate(system, action)
+    const label = `${++this.#count} ${action.kind} ${action.to} ${action.script}`
+    witness.waiting.add(label)
+    const call = this.#call(system, cast, action)
+    return {
+      effect: action.leavesAfterMs === undefined ? call : Effect.timeoutOption(call, action.leavesAfterMs),
+      ended: (exit) => {
+        witness.waiting.delete(label)
+        this.#note(`caller ${label}`, exit, "answered")
+      },
+    }
+  }
+
+  /** How a call or an operation ended; a defect is never an answer. */
+  #note(who: string, exit: Exit.Exit<unknown, unknown>, success: string): void {
+    const { time, witness } = this.#stage
+    const failure = Exit.findErrorOption(exit)
+    const end = Exit.isSuccess(exit) ? success : failure._tag === "Some" ? tagOf(failure.value) : "broken"
+    if (end === "broken") witness.wrong(`the ${who} met a defect: ${exit}`)
+    witness.note(time.nowMs, `${who}: ${end}`)
+  }
+
+  /** What an operator does to a message of the log. */
+  #operate(system: System, operation: Operation): Running | undefined {
+    const { kind, nth } = operation
+    const isMeant = ({ status }: MessageRow) =>
+      kind === "feedback" || (kind === "cancel" ? !isFinal(status) : status === "dead")
+    const rows = [...this.#log.messages.values()].filter(isMeant)
+    const id = rows[nth % Math.max(1, rows.length)]?.id
+    if (id === undefined) return undefined
+    return {
+      effect: this.#operation(system, operation, id),
+      ended: (exit) => this.#note(`operator ${kind} ${id}`, exit, "done"),
+    }
+  }
+
+  #operation(system: System, operation: Operation, id: string): Effect.Effect<unknown, unknown> {
+    switch (operation.kind) {
+      case "cancel":
+        return system.cancel(id)
+      case "redrive":
+        return system.redrive(id)
+      case "feedback": {
+        const source = `judge ${++this.#count}`
+        const scored = system.feedback(id, { score: operation.score, source })
+        return Effect.tap(scored, () => Effect.sync(() => this.#stage.witness.score(source)))
+      }
+    }
+  }
+
+  /** The reply says the id of its message: that is how an asker knows it. */
+  #hear(reply: string): void {
+    this.#stage.witness.replied(reply.slice(0, reply.lastIndexOf("@")), JSON.stringify(reply))
+  }
+
+  #call(system: System, cast: Cast, { kind, script, terms, to }: Call): Effect.Effect<unknown, unknown> {
+    const { witness } = this.#stage
+    const talker = cast.talkRef(to)
+    const work = cast.workRef
+    const payload = { script }
+    if (kind === "stream" && talker !== undefined) {
+      const reading: Reading = { messageId: undefined, chunks: [] }
+      witness.readings.push(reading)
+      return Stream.runForEach(system.stream(talker, "Talk", payload, terms), (chunk) =>
+        Effect.sync(() => witness.readChunk(reading, chunk)),
+      )
+    }
+    if (kind === "tell") {
+      const told =
+        talker === undefined
+          ? system.tell(work(to), "Work", payload, terms)
+          : system.tell(talker, "Talk", payload, terms)
+      return Effect.flatMap(told, (id) => {
+        witness.accept(id)
+        return Effect.tap(system.outcome(id), ({ reply }) =>
+          Effect.sync(() => (reply === null ? undefined : witness.replied(id, reply))),
+        )
+      })
+    }
+    const asked =
+      talker === undefined ? system.ask(work(to), "Work", payload, terms) : system.ask(talker, "Talk", payload, terms)
+    return Effect.tap(asked, (reply) => Effect.sync(() => this.#hear(reply)))
+  }
+}

@@ -1,0 +1,21 @@
+/** The boundary between plans and actors: who there is to be named. */
+
+/** Those who ask nobody. */
+export const LEAVES = [
+  "account/0",
+  "account/1",
+  "account/2",
+  "desk/0",
+  "talker/0",
+  "talker/1",
+  "crew/0",
+  "crew/1",
+  "models",
+] as const
+export const PLANNERS = ["planner/0", "planner/1", "planner/2"] as const
+export const TARGETS = ["model/a", "model/b", "model/c"] as const
+/** What has a resource. */
+export const STARTED = [...TARGETS, "crew/0", "crew/1"] as const
+export const STOPPABLE = ["model/a", "model/b", "account/0", "desk/0", "planner/1", "crew/1"] as const
+/** Types that a program may lack: no pool is made of them. */
+export const LACKABLE = ["account", "desk", "planner", "talker", "crew"] as const
