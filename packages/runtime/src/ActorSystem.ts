@@ -105,12 +105,22 @@ export class ActorSystem extends Context.Service<
 /** A reader who sees nothing for a second takes a stream for dead. */
 const CHUNK_LINGER_MS_MAX = 1_000
 
+const SETTINGS = [
+  "messageBytesMax",
+  "stateBytesMax",
+  "journalBytesMax",
+  "journalStepsMax",
+  "residentMax",
+  "drainMsMax",
+  "escalationsMax",
+] as const
+
 /** What cannot be opened as it is written, in one sentence. */
 const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined => {
   const names = [...options.actors, ...(options.pools ?? [])].map(({ name }) => name)
   const double = names.find((name, index) => names.indexOf(name) !== index)
   if (double !== undefined) return `there are two actors or pools called ${double}; give each a name of its own`
-  for (const setting of ["messageBytesMax", "residentMax", "drainMsMax", "escalationsMax"] as const) {
+  for (const setting of SETTINGS) {
     const value = options[setting]
     const min = setting === "drainMsMax" || setting === "escalationsMax" ? 0 : 1
     if (value === undefined || (Number.isSafeInteger(value) && value >= min)) continue

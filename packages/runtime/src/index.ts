@@ -21,6 +21,7 @@ export {
   TerminalMachineMistake,
 } from "./actor/fromMachine.ts"
 export type { LifecycleState } from "./actor/lifecycle.ts"
+export type { AllOptions, SleepOptions, StepFailure, StepOptions, StepRetry } from "./actor/StepOptions.ts"
 export * as Task from "./actor/Task.ts"
 export { closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
 export { type Cause, diagnose, type Finding } from "./history/diagnose.ts"
@@ -42,6 +43,7 @@ export * from "./message/Envelope.ts"
 export * from "./message/Feedback.ts"
 export * from "./message/MessageId.ts"
 export * from "./message/Reply.ts"
+export * from "./message/StepFailure.ts"
 export { type Best, type BestOfOptions, bestOf } from "./patterns/bestOf.ts"
 export { forward, forwardStream } from "./patterns/forward.ts"
 export {

@@ -422,7 +422,7 @@ describe("4 a step", () => {
     Effect.gen(function* () {
       for (const [name, schema, text] of [
         ["pay 0", Schema.Number, "recorded a result of step pay 0 that no longer fits"],
-        ["refund", Schema.String, "now asks for step refund at place 0, where it recorded pay 0"],
+        ["refund", Schema.String, "now asks for the step refund at place 0, where it recorded the step pay 0"],
       ] as const) {
         paid = []
         door = new Gate()

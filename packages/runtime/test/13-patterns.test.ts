@@ -151,8 +151,8 @@ describe("1 a scatter", () => {
             expect(first).toMatchObject({ status: "done", reply: "40" })
             const steps = world.log.steps.get(first.id) ?? []
             expect(steps.map(({ name, ordinal }) => [name, ordinal])).toEqual([
-              ["poll", 0],
-              ["note", 5],
+              ["poll", 4],
+              ["note", 6],
             ])
             expect(rows(world).filter(({ actorType }) => actorType === "after").length).toBe(1)
             // Only what a death kept from being taken back may still run.

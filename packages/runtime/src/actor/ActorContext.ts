@@ -5,13 +5,15 @@
  * handler that runs again after a crash gets them back in place of doing them twice. *At the seal*, in the one commit
  * that ends the message: state and sends. A handler that fails leaves no trace but its steps, asks and chunks.
  */
-import type { Effect, Schema, Stream } from "effect"
+import type { Duration, Effect, Schema, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { Pace } from "../life/Reader.ts"
 import type { Address } from "../message/Address.ts"
 import type { AskFailure, OutcomeFailure, SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
+import type { TerminalInvalidStep } from "../message/StepFailure.ts"
 import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
 import type { Ref } from "./Ref.ts"
+import type { AllOptions, AnyEffect, SleepOptions, StepFailure, StepOptions } from "./StepOptions.ts"
 import type { AnyTask, Chunk, DeclaredError, Whole } from "./Task.ts"
 
 /** The terms on which a message is sent. */
@@ -124,13 +126,49 @@ export interface ActorContext<T extends AnyTask, State, Resource> {
   readonly random: () => number
   /**
    * Runs `effect` and records its result; a handler that runs again gets the recorded one. The effect runs at least
-   * once, and is recorded at most once, so hand `key` to whatever it changes outside.
+   * once, and is recorded at most once, so hand `key` to whatever it changes outside. A failure is not recorded.
    */
   readonly step: <A, E, R>(
     name: string,
     schema: Schema.Codec<A, unknown>,
     effect: Effect.Effect<A, E, R> | ((key: string) => Effect.Effect<A, E, R>),
-  ) => Effect.Effect<A, E | TerminalReplayMismatch | CommitFailure | ReadFailure, R>
+    options?: StepOptions<A, E, R>,
+  ) => Effect.Effect<A, E | StepFailure, R>
+  /**
+   * Sleeps until `duration` after it was first asked for, over restarts. For longer than a second the message goes back to
+   * the mailbox meanwhile: others of the actor run, and the handler runs again from its beginning, with what it recorded.
+   */
+  readonly sleep: (duration: Duration.Input, options?: SleepOptions) => Effect.Effect<void, StepFailure>
+  /**
+   * Runs `effects` side by side and gives all of their results, or the first failure. What they do through the context has
+   * numbers of its own in each, so that a handler which runs again gets the right ones.
+   */
+  readonly all: <const Effects extends ReadonlyArray<AnyEffect>>(
+    effects: Effects,
+    options?: AllOptions,
+  ) => Effect.Effect<
+    { -readonly [K in keyof Effects]: Effect.Success<Effects[K]> },
+    Effect.Error<Effects[number]> | StepFailure,
+    Effect.Services<Effects[number]>
+  >
+  /**
+   * Runs `effects` side by side and gives the first success; the others are interrupted, and their asks taken back. Which
+   * one won is recorded. Fails where all do.
+   */
+  readonly race: <const Effects extends ReadonlyArray<AnyEffect>>(
+    effects: Effects,
+  ) => Effect.Effect<
+    Effect.Success<Effects[number]>,
+    Effect.Error<Effects[number]> | StepFailure,
+    Effect.Services<Effects[number]>
+  >
+  /**
+   * The same effects, each with numbers of its own: for a pattern that runs them in an order of its own, or only some of
+   * them. It decides in a step which ones it runs again.
+   */
+  readonly branches: <A, E, R>(
+    effects: ReadonlyArray<Effect.Effect<A, E, R>>,
+  ) => Effect.Effect<ReadonlyArray<Effect.Effect<A, E, R>>, TerminalInvalidStep | TerminalReplayMismatch>
   /** A step of its own: the child message is durable before the wait, and answers at once when the handler runs again. */
   readonly ask: Ask<ChildOptions>
   readonly stream: AskStream<ChildStreamOptions>

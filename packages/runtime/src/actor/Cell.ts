@@ -38,6 +38,9 @@ export class Cell<M extends Queued> {
   scope: Scope.Closeable | undefined = undefined
   /** Lifecycle changes that wait to ride in the next commit. */
   unwritten: Array<Write> = []
+  /** Whether its log says already that a journal, or the state, has half the size that it may have. */
+  warnedOfJournal = false
+  warnedOfState = false
   /** The target of a pool, which refers to it. */
   pooled = false
 

@@ -4,7 +4,8 @@
  */
 import type { Fiber } from "effect"
 import type { Cell } from "../actor/Cell.ts"
-import type { Envelope } from "../message/Envelope.ts"
+import type { Envelope, FinalStatus } from "../message/Envelope.ts"
+import type { FailureRecord } from "../message/Reply.ts"
 
 /** Why a handler is interrupted from outside; it decides what becomes of its message. */
 export type Interruption =
@@ -16,8 +17,16 @@ export type Interruption =
   | "restarted"
   /** Its handler puts it aside. */
   | "stashed"
+  /** Its handler sleeps for longer than it holds its place; it waits in its mailbox until then. */
+  | "asleep"
   /** The system closes; the message stays as it is and is recovered on the next start. */
   | "closing"
+
+/** An end that a message comes to once its steps are compensated. */
+export interface PlannedEnd {
+  readonly status: Exclude<FinalStatus, "done">
+  readonly record: FailureRecord
+}
 
 /** Where a message is, in memory. Exactly one thing is responsible for it in each. */
 export type Phase =
@@ -49,6 +58,12 @@ export class LiveMessage {
    */
   dueAtMs: number
   claimedAtMs = 0
+  /** When its handler's sleep ends, where it is put off for one. */
+  wakeAtMs = 0
+  /** The end it comes to as soon as what it did is compensated; set where that was decided while it waited. */
+  ending: PlannedEnd | undefined = undefined
+  /** Its steps are being compensated: nothing but the end of the system interrupts that. */
+  undoing = false
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   /** Set once an attempt; what comes while a commit is being written is looked at when it is. */
   interruption: Interruption | undefined = undefined
@@ -84,6 +99,6 @@ export class LiveMessage {
   /** Whether its deadline has passed. */
   isLate(nowMs: number): boolean {
     const { deadlineAtMs } = this.envelope
-    return deadlineAtMs !== null && deadlineAtMs <= nowMs
+    return deadlineAtMs !== null && deadlineAtMs <= nowMs && this.ending === undefined
   }
 }

@@ -6,21 +6,45 @@
 import { Effect, Exit } from "effect"
 import { takesMessages } from "../actor/lifecycle.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
-import type { Claim } from "../ports/Write.ts"
+import type { AppendChunk, Claim } from "../ports/Write.ts"
 import { began, freshSignals } from "../supervision/adaptive/signals.ts"
 import type { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
 import { poolOf, releasePlace } from "./deliver.ts"
 import { ChunkWriter } from "./emit.ts"
+import { compensate, uncompensated } from "./journal/compensate.ts"
+import type { Journal } from "./journal/Journal.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import { type Dispatch, makeContext } from "./makeContext.ts"
 import type { Prepared } from "./prepare.ts"
-import { loadState, type Processed, process } from "./process.ts"
+import { type Attempt, loadState, type Processed, process } from "./process.ts"
 import { abandon, follow, lose, noteSignals, tell } from "./reply.ts"
 import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
-import { putActor, type Seal, seal } from "./seal.ts"
+import { putActor, type Seal, seal, sealEnd } from "./seal.ts"
 import { unjudged, type Verdict, verdict } from "./verdict.ts"
+
+const endsBadly = ({ outcome }: Seal): boolean => outcome._tag === "Ended" && outcome.reply.status !== "done"
+
+/** The seal of a message that ends badly, with its steps compensated; undefined where the system closes before that. */
+const sealCompensated = Effect.fnUntraced(function* (
+  system: System,
+  message: LiveMessage,
+  journal: Journal | undefined,
+  sealed: Seal,
+  chunks: ReadonlyArray<AppendChunk>,
+) {
+  const { outcome } = sealed
+  if (outcome._tag !== "Ended" || outcome.reply.status === "done" || outcome.reply.error === null) return sealed
+  const { error, status } = outcome.reply
+  if (journal === undefined) {
+    const rows = yield* Effect.orElseSucceed(system.store.steps(message.id), () => [])
+    const record = uncompensated(error, rows, message.attemptsBefore, "its handler was not run")
+    return sealEnd(message, { status, record }, chunks, system.now())
+  }
+  const record = yield* compensate(journal, { status, record: error })
+  return record === undefined ? undefined : sealEnd(message, { status, record }, chunks, system.now())
+})
 
 /** What a run needs of the queues around it. */
 export interface Queues {
@@ -79,16 +103,20 @@ export class Runner {
     const codec = cell.actor.tasks.get(message.envelope.task)
     const writer = codec?.streaming === true ? new ChunkWriter(system, message, codec) : undefined
     const outgoing: Array<Prepared> = []
+    let attempt: Attempt | undefined
     const ended = (exit: Exit.Exit<Processed, unknown>): void =>
       whenDone(system, verdict(exit, message.id, message.interruption, codec), (found) =>
-        this.#judged(message, found, writer, outgoing),
+        this.#judged(message, found, writer, outgoing, attempt),
       )
     // A message that was taken back while its claim was written has no fiber to interrupt.
     if (message.interruption !== undefined) {
       ended(Exit.interrupt())
       return
     }
-    const handle = () => process(system, message, makeContext(system, this.#dispatch, message, writer, outgoing))
+    const handle = () => {
+      attempt = makeContext(system, this.#dispatch, message, writer, outgoing)
+      return process(system, message, attempt)
+    }
     const fiber = system.fork(cell.loaded ? Effect.suspend(handle) : Effect.flatMap(loadState(system, cell), handle))
     message.fiber = fiber
     // Up to its first wait the handler has run already, and may have crashed its own actor.
@@ -102,6 +130,7 @@ export class Runner {
     judged: Exit.Exit<Verdict>,
     writer: ChunkWriter | undefined,
     outgoing: ReadonlyArray<Prepared>,
+    attempt: Attempt | undefined,
   ): void {
     const system = this.#system
     const found: Verdict = Exit.isSuccess(judged) ? judged.value : unjudged(judged.cause)
@@ -117,13 +146,40 @@ export class Runner {
       abandon(system, message, undefined)
       over()
     } else if (writer === undefined) {
-      this.#finish(message, found, seal(system, message, found, [], outgoing), over)
+      this.#settle(message, found, [], outgoing, attempt, over)
     } else {
       whenDone(system, writer.drain, (drained) => {
-        const chunks = Exit.isSuccess(drained) ? drained.value : []
-        this.#finish(message, found, seal(system, message, found, chunks, outgoing), over)
+        this.#settle(message, found, Exit.isSuccess(drained) ? drained.value : [], outgoing, attempt, over)
       })
     }
+  }
+
+  /** Seals the message, at once or when its steps are compensated. */
+  #settle(
+    message: LiveMessage,
+    found: Exclude<Verdict, { readonly _tag: "Abandoned" }>,
+    chunks: ReadonlyArray<AppendChunk>,
+    outgoing: ReadonlyArray<Prepared>,
+    attempt: Attempt | undefined,
+    over: () => void,
+  ): void {
+    const system = this.#system
+    const sealed = seal(system, message, found, chunks, outgoing)
+    const journal = attempt?.openJournal
+    const nothingDone = journal === undefined ? message.attempt === 1 : journal.undoable.length === 0
+    if (nothingDone || !endsBadly(sealed)) {
+      this.#finish(message, found, sealed, over)
+      return
+    }
+    whenDone(system, sealCompensated(system, message, journal, sealed, chunks), (exit) => {
+      const ended = Exit.isSuccess(exit) ? exit.value : sealed
+      if (ended !== undefined) this.#finish(message, found, ended, over)
+      else {
+        // The system closes; the next start goes on with the compensations.
+        abandon(system, message, undefined)
+        over()
+      }
+    })
   }
 
   /** The sealing commit, and what follows from it. */

@@ -16,6 +16,18 @@ import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 export interface Settings {
   /** Largest encoded body, in bytes of UTF-8. Default 1 MiB. Raising it makes every read of the log costlier. */
   readonly messageBytesMax: number
+  /**
+   * Largest encoded state of an actor, in bytes of UTF-8. Default 1 MiB: it is written with every message that sets it.
+   * Raising it makes those messages slower. Half of it is warned of.
+   */
+  readonly stateBytesMax: number
+  /**
+   * Largest journal of a message: results and names of its steps together, in bytes of UTF-8. Default 8 MiB, which is read
+   * back into memory whenever the handler runs again. Half of it is warned of.
+   */
+  readonly journalBytesMax: number
+  /** Most recorded steps of a message. Default 10,000: each is a commit, and a row. Half of it is warned of. */
+  readonly journalStepsMax: number
   /** Idle actors kept in memory. Default 10,000. Raising it costs memory and saves a read at their next message. */
   readonly residentMax: number
   /** How long `close` waits for running handlers, in milliseconds. Default 10,000. */
@@ -41,6 +53,9 @@ export const KEY_WINDOW_MS = { min: 1_000, max: 365 * 86_400_000 }
 
 export const SETTINGS_DEFAULT: Settings = {
   messageBytesMax: 1024 * 1024,
+  stateBytesMax: 1024 * 1024,
+  journalBytesMax: 8 * 1024 * 1024,
+  journalStepsMax: 10_000,
   residentMax: 10_000,
   drainMsMax: 10_000,
   escalationsMax: 3,

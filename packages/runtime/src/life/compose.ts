@@ -83,7 +83,8 @@ const envelopeOf = (system: System, request: Request, codec: TaskCodec, payload:
   const nowMs = system.now()
   const id = parent === undefined ? system.ids.next() : childMessageId(parent.message.id, parent.ordinal, parent.again)
   const deadlineAtMs = options.timeoutMs === undefined ? null : nowMs + Math.ceil(options.timeoutMs)
-  const parentDeadline = parent?.message.envelope.deadlineAtMs ?? null
+  // What is asked to compensate an expired message must not expire with it.
+  const parentDeadline = parent?.message.undoing === true ? null : (parent?.message.envelope.deadlineAtMs ?? null)
   return {
     id,
     task: request.task,

@@ -25,8 +25,9 @@ import { whenAnswered } from "./answer.ts"
 import { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
 import type { Request } from "./compose.ts"
-import { countWithdrawn, type Delivered, type DeliverFailure, deliver, holdPlace } from "./deliver.ts"
-import type { Interruption, LiveCell, LiveMessage } from "./LiveMessage.ts"
+import { countAssigned, countWithdrawn, type Delivered, type DeliverFailure, deliver, holdPlace } from "./deliver.ts"
+import { endOfRun } from "./journal/endOfRun.ts"
+import type { Interruption, LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { Dispatch } from "./makeContext.ts"
 import { type Prepared, type PrepareFailure, prepare } from "./prepare.ts"
 import { type Queues, Runner } from "./Runner.ts"
@@ -65,7 +66,7 @@ const accepted = ({ options }: Request, each: Accepted): Exit.Exit<Accepted> => 
 
 /** Whether a handler that is interrupted for this will be run again. */
 const comesBack = (why: Interruption | undefined): boolean =>
-  why === "closing" || why === "restarted" || why === "stashed"
+  why === "closing" || why === "restarted" || why === "stashed" || why === "asleep"
 
 export class Life implements Dispatch, Queues {
   readonly #system: System
@@ -224,7 +225,9 @@ export class Life implements Dispatch, Queues {
     const { cell, interruption } = message
     message.interruption = undefined
     message.phase = "waiting"
-    if (interruption === "cancelled") this.endWaiting(message, "cancelled", CANCELLED)
+    // It waits for its compensations; nobody can take it back or have it expire any more.
+    if (message.ending !== undefined && !isGone(cell.lifecycle.state)) this.#wait(message)
+    else if (interruption === "cancelled") this.endWaiting(message, "cancelled", CANCELLED)
     else if (interruption === "expired" || message.isLate(this.#system.now())) {
       this.endWaiting(message, "expired", EXPIRED)
     } else if (isGone(cell.lifecycle.state) && !this.#system.closing) this.supervision().stranded(message)
@@ -334,21 +337,37 @@ export class Life implements Dispatch, Queues {
       this.endWaiting(message, why, why === "expired" ? EXPIRED : CANCELLED)
       // In a strict mailbox it may have held back all that is behind it.
       this.pump(message.cell)
-    } else if (message.phase !== "ending") {
+    } else if (message.phase !== "ending" && !message.undoing) {
       // Where a commit is being written, there may be nobody to interrupt; `enqueue` or `work` looks at it then.
-      // That a handler puts it aside is no reason to let it live.
-      if (message.interruption === "stashed") message.interruption = why
+      // That a handler puts it aside, or sleeps, is no reason to let it live.
+      if (message.interruption === "stashed" || message.interruption === "asleep") message.interruption = why
       else message.interruption ??= why
       message.fiber?.interruptUnsafe()
     }
   }
 
-  /** Ends a message that waits. */
-  endWaiting(message: LiveMessage, status: "expired" | "cancelled" | "dead", record: FailureRecord): void {
+  /** Ends a message that waits; one that has run may have to be compensated first. */
+  endWaiting(message: LiveMessage, status: PlannedEnd["status"], record: FailureRecord): void {
     message.phase = "ending"
     message.cell.mailbox.remove(message)
     countWithdrawn(this.#system, message)
-    const sealed = sealUnstarted(message, status, record, this.#system.now())
+    if (message.attempt === 0) this.#settleWaiting(message, { status, record })
+    else {
+      this.#busy.enter()
+      const decided = Effect.map(endOfRun(this.#system, message, { status, record }), (end) => {
+        if (end !== undefined) this.#settleWaiting(message, end)
+        else {
+          countAssigned(this.#system, message.envelope, message.cell.key)
+          this.#wait(message)
+        }
+        this.#busy.leave()
+      })
+      this.#system.fork(Effect.uninterruptible(decided))
+    }
+  }
+
+  #settleWaiting(message: LiveMessage, { record, status }: PlannedEnd): void {
+    const sealed = sealUnstarted(message, { record, status }, this.#system.now())
     this.#commit(message, sealed.writes, {
       onWritten: (receipt) => {
         follow(this.#system, message, sealed, receipt)

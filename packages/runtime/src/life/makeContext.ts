@@ -5,16 +5,19 @@
  * The number is what finds the recorded result again when the handler is run a second time; so a handler must ask for the
  * same acts in the same order, whatever its clock and its dice say. `nowMs` and `random` are there for that.
  */
-import { Effect, Schema, Stream } from "effect"
-import type { ActorContext, ChildStreamOptions, DispatchNote, ErasedContext } from "../actor/ActorContext.ts"
+import { Effect, Stream } from "effect"
+import type { ChildStreamOptions, DispatchNote, ErasedContext } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
 import type { Address } from "../message/Address.ts"
-import { type AskFailure, type SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
-import type { StepRow } from "../ports/MessageStore.ts"
-import { commitPatiently } from "./commit.ts"
+import type { AskFailure, SendFailure } from "../message/DeliveryFailure.ts"
 import type { Request } from "./compose.ts"
 import type { ChunkWriter } from "./emit.ts"
+import { all, branches, race } from "./journal/branch.ts"
+import { childOf, sentBy } from "./journal/child.ts"
+import { Journal } from "./journal/Journal.ts"
+import { sleep } from "./journal/sleep.ts"
+import { step } from "./journal/step.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
 import { mulberry32 } from "./mulberry32.ts"
 import type { Prepared } from "./prepare.ts"
@@ -26,56 +29,6 @@ const seededRandom = (seed: string): (() => number) => {
   let hash = 0x811c9dc5
   for (let index = 0; index < seed.length; index++) hash = Math.imul(hash ^ seed.charCodeAt(index), 0x01000193)
   return mulberry32(hash)
-}
-
-/** The recorded steps of earlier attempts; a first attempt has none to look up. */
-const recordedSteps = Effect.fnUntraced(function* (system: System, message: LiveMessage) {
-  if (message.attempt === 1) return new Map<number, StepRow>()
-  const rows = yield* system.store.steps(message.id)
-  return new Map(rows.map((row) => [row.ordinal, row]))
-})
-
-/** @see ActorContext.step */
-const makeStep = (
-  system: System,
-  message: LiveMessage,
-  nextOrdinal: () => number,
-): ActorContext<AnyTask, unknown, unknown>["step"] => {
-  let recorded: Map<number, StepRow> | undefined
-  return Effect.fnUntraced(function* (name, schema, effect) {
-    const ordinal = nextOrdinal()
-    const text = Schema.fromJsonString(Schema.toCodecJson(schema))
-    recorded ??= yield* recordedSteps(system, message)
-    const row = recorded.get(ordinal)
-    if (row !== undefined) {
-      const mismatch = (what: string) =>
-        new TerminalReplayMismatch({ messageId: message.id, ordinal, message: `Message ${message.id} ${what}` })
-      if (row.name !== name) {
-        const what = `now asks for step ${name} at place ${ordinal}, where it recorded ${row.name}`
-        return yield* mismatch(`${what}; a handler must ask for the same steps in the same order when it is run again.`)
-      }
-      return yield* Schema.decodeUnknownEffect(text)(row.result).pipe(
-        Effect.mapError((error) => mismatch(`recorded a result of step ${name} that no longer fits: ${error.message}`)),
-      )
-    }
-    const value = yield* typeof effect === "function" ? effect(`${message.id}.${ordinal}`) : effect
-    const result = yield* Effect.orDie(Schema.encodeUnknownEffect(text)(value))
-    system.crashPoint("step.before")
-    yield* commitPatiently(system, [
-      {
-        _tag: "RecordStep",
-        messageId: message.id,
-        attempt: message.attempt,
-        ordinal,
-        kind: "step",
-        name,
-        result,
-        atMs: system.now(),
-      },
-    ])
-    system.crashPoint("step.after")
-    return value
-  })
 }
 
 /** What a handler does to other actors; `life` does it. */
@@ -95,7 +48,7 @@ export interface Dispatch {
  * The context of one attempt. A class, and nothing made before it is asked for: this is on the way of every message, and
  * an object with a getter, an error and a dozen closures each were a tenth of a message's processor time.
  */
-class HandlerContext implements ErasedContext {
+class HandlerContext implements ErasedContext, Attempt {
   readonly self: Address
   readonly message: ErasedContext["message"]
   readonly resource: unknown
@@ -104,7 +57,7 @@ class HandlerContext implements ErasedContext {
   #changed = false
   #ordinal = 0
   #random: (() => number) | undefined = undefined
-  #step: ErasedContext["step"] | undefined = undefined
+  #journal: Journal | undefined = undefined
   readonly #system: System
   readonly #dispatch: Dispatch
   readonly #live: LiveMessage
@@ -142,7 +95,13 @@ class HandlerContext implements ErasedContext {
     return this.#state
   }
 
-  get changed(): boolean {
+  // What the runtime asks of an attempt.
+
+  get context(): ErasedContext {
+    return this
+  }
+
+  get stateChanged(): boolean {
     return this.#changed
   }
 
@@ -157,31 +116,55 @@ class HandlerContext implements ErasedContext {
     return this.#random()
   }
 
-  readonly #nextOrdinal = (): number => this.#ordinal++
+  /** The journal, opened with the first act that is recorded. */
+  get journal(): Journal {
+    this.#journal ??= new Journal(this.#system, this.#live, this.#ordinal)
+    return this.#journal
+  }
+
+  get openJournal(): Journal | undefined {
+    return this.#journal
+  }
 
   #child(ref: Ref<AnyTask>, task: string, payload: unknown, options: ChildStreamOptions = {}): Request {
-    return { ref, task, payload, options, parent: { message: this.#live, ordinal: this.#nextOrdinal() } }
+    return { ref, task, payload, options, parent: { message: this.#live, ordinal: this.#ordinal++ } }
   }
 
-  get step(): ErasedContext["step"] {
-    this.#step ??= makeStep(this.#system, this.#live, this.#nextOrdinal)
-    return this.#step
-  }
-
-  // Suspended: an act has its number from when it is done, and a second time it is another act.
+  // Suspended: an act has its number from when it is done, and a second time it is another act. Without a journal it is a
+  // count; with one, it depends on where the fiber is, and is looked up.
   readonly ask: ErasedContext["ask"] = (ref, task, payload, options) =>
-    Effect.suspend(() => this.#dispatch.ask(this.#child(ref, task, payload, options), options?.dispatch))
+    Effect.suspend(() =>
+      this.#journal === undefined
+        ? this.#dispatch.ask(this.#child(ref, task, payload, options), options?.dispatch)
+        : childOf(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
+            this.#dispatch.ask(request, options?.dispatch),
+          ),
+    )
 
   readonly stream: ErasedContext["stream"] = (ref, task, payload, options) =>
-    Stream.suspend(() => this.#dispatch.stream(this.#child(ref, task, payload, options), options?.dispatch))
+    Stream.suspend(() =>
+      this.#journal === undefined
+        ? this.#dispatch.stream(this.#child(ref, task, payload, options), options?.dispatch)
+        : Stream.unwrap(
+            childOf(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
+              Effect.succeed(this.#dispatch.stream(request, options?.dispatch)),
+            ),
+          ),
+    )
 
   readonly send: ErasedContext["send"] = (ref, task, payload, options) =>
     Effect.suspend(() =>
-      this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch, this.#outgoing),
+      this.#journal === undefined
+        ? this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch, this.#outgoing)
+        : sentBy(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
+            this.#dispatch.prepareSend(request, options?.dispatch, this.#outgoing),
+          ),
     )
 
   get stash(): ErasedContext["stash"] {
     return Effect.suspend(() => {
+      // Recalled for its compensations, it stops where its records end.
+      if (this.#journal?.mode === "recall") return Effect.never
       // Whoever takes the message back, or restarts its actor, has said so before.
       this.#live.interruption ??= "stashed"
       this.#live.fiber?.interruptUnsafe()
@@ -194,6 +177,22 @@ class HandlerContext implements ErasedContext {
       this.#live.unstashes = true
     })
   }
+
+  readonly step: ErasedContext["step"] = (name, schema, effect, options) =>
+    Effect.suspend(() => step(this.journal, name, schema, effect, options))
+
+  readonly sleep: ErasedContext["sleep"] = (duration, options) =>
+    Effect.suspend(() => sleep(this.journal, duration, options))
+
+  // The tuples of their types are made of the effects that are given, one by one.
+  readonly all: ErasedContext["all"] = (effects, options) =>
+    Effect.suspend(() => all(this.journal, effects as never, options)) as never
+
+  readonly race: ErasedContext["race"] = (effects) =>
+    Effect.suspend(() => race(this.journal, effects as never)) as never
+
+  readonly branches: ErasedContext["branches"] = (effects) =>
+    Effect.suspend(() => branches(this.journal, effects as never)) as never
 
   readonly emit: ErasedContext["emit"] = (chunk) => this.#writer?.emit(chunk) ?? this.#noStream()
 
@@ -215,6 +214,5 @@ export const makeContext = (
   writer: ChunkWriter | undefined,
   outgoing: Array<Prepared>,
 ): Attempt => {
-  const context = new HandlerContext(system, dispatch, message, writer, outgoing)
-  return { context, stateChanged: () => context.changed }
+  return new HandlerContext(system, dispatch, message, writer, outgoing)
 }

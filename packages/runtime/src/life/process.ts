@@ -6,7 +6,10 @@ import { Effect, Exit } from "effect"
 import type { ErasedContext } from "../actor/ActorContext.ts"
 import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import { TerminalStateTooLarge } from "../message/StepFailure.ts"
+import { plannedEnd, recall } from "./journal/compensate.ts"
+import type { Journal } from "./journal/Journal.ts"
+import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
 
 /** The actor's stored state is not one that its definition can read. */
@@ -25,10 +28,23 @@ export interface Processed {
   readonly state: { readonly text: string; readonly value: unknown } | undefined
 }
 
+/** The handler is not run: its message comes to an end that an earlier attempt, or somebody else, has decided. */
+export class Ending {
+  readonly _tag = "Ending"
+  readonly end: PlannedEnd
+  constructor(end: PlannedEnd) {
+    this.end = end
+  }
+}
+
 /** The context of one attempt, and what the handler did through it that waits for the seal. */
 export interface Attempt {
   readonly context: ErasedContext
-  readonly stateChanged: () => boolean
+  readonly stateChanged: boolean
+  /** The journal, opened by whoever asks first. */
+  readonly journal: Journal
+  /** The same, undefined where nobody has had a use for it. */
+  readonly openJournal: Journal | undefined
 }
 
 /** Reads an actor's row the first time it is needed. */
@@ -72,15 +88,58 @@ const orDieEager = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A> =>
   Exit.isExit(effect) && Exit.isSuccess(effect) ? (effect as Exit.Exit<A>) : Effect.orDie(effect)
 
 /** The outcome of a handler, as text; what does not fit its own schema is a mistake of the handler. */
-const encodeOutcome = (cell: LiveCell, codec: TaskCodec, attempt: Attempt, value: unknown): Effect.Effect<Processed> =>
-  Effect.flatMapEager(orDieEager(codec.encodeReply(value)), (reply): Effect.Effect<Processed> => {
-    if (!attempt.stateChanged()) return Effect.succeed({ reply, state: undefined })
-    const next = attempt.context.state
-    return Effect.mapEager(orDieEager(cell.actor.encodeState(next)), (text) => ({
-      reply,
-      state: { text, value: next },
-    }))
-  })
+const encodeOutcome = (
+  system: System,
+  message: LiveMessage,
+  codec: TaskCodec,
+  attempt: Attempt,
+  value: unknown,
+): Effect.Effect<Processed, TerminalStateTooLarge> =>
+  Effect.flatMapEager(
+    orDieEager(codec.encodeReply(value)),
+    (reply): Effect.Effect<Processed, TerminalStateTooLarge> => {
+      const { cell } = message
+      if (!attempt.stateChanged) return Effect.succeed({ reply, state: undefined })
+      const next = attempt.context.state
+      return Effect.flatMapEager(orDieEager(cell.actor.encodeState(next)), (text) => {
+        const processed = { reply, state: { text, value: next } }
+        // A UTF-16 unit is at most three bytes: most states need no count.
+        const small = text.length * 6 <= system.settings.stateBytesMax
+        return small ? Effect.succeed(processed) : Effect.as(checkStateSize(system, message, text), processed)
+      })
+    },
+  )
+
+/** Refuses a state that is too large, and warns once an actor of one that has half that size. */
+const checkStateSize = Effect.fnUntraced(function* (system: System, { cell, id }: LiveMessage, text: string) {
+  const limitBytes = system.settings.stateBytesMax
+  const sizeBytes = Buffer.byteLength(text)
+  const facts = `The state of ${cell.key} has ${sizeBytes} bytes after message ${id}, and the limit is ${limitBytes}`
+  if (sizeBytes > limitBytes) {
+    const message = `${facts}; keep less in it, or raise stateBytesMax.`
+    return yield* new TerminalStateTooLarge({ actor: cell.key, messageId: id, sizeBytes, limitBytes, message })
+  }
+  if (sizeBytes * 2 <= limitBytes || cell.warnedOfState) return
+  cell.warnedOfState = true
+  yield* Effect.logWarning(`${facts}; keep less in it before messages are refused.`)
+})
+
+/** A later attempt: what earlier ones recorded comes first, and an end that they came to. */
+const runAgain = Effect.fnUntraced(function* (
+  attempt: Attempt,
+  handle: () => Effect.Effect<unknown, unknown, unknown>,
+) {
+  const { journal } = attempt
+  yield* journal.load
+  const end = plannedEnd(journal)
+  if (end !== undefined) {
+    yield* recall(journal, Effect.suspend(handle))
+    return yield* Effect.fail(new Ending(end))
+  }
+  const value = yield* handle()
+  if (journal.unasked !== undefined) return yield* journal.unasked
+  return value
+})
 
 /** Runs the handler of a claimed message. To be called within the fiber that runs it: a handler may throw at once. */
 export const process = (
@@ -107,9 +166,9 @@ export const process = (
     const text = `The message ${message.id} does not fit the schema of ${envelope.task}: ${error.message}`
     return new TerminalInvalidMessage({ actor: cell.key, task: envelope.task, message: text })
   })
-  return Effect.flatMapEager(payload, (decoded) =>
-    Effect.flatMap(cell.actor.handle(envelope.task, decoded, attempt.context), (value) =>
-      encodeOutcome(cell, codec, attempt, value),
-    ),
-  )
+  return Effect.flatMapEager(payload, (decoded) => {
+    const handle = () => cell.actor.handle(envelope.task, decoded, attempt.context)
+    const handled = message.attempt === 1 ? handle() : runAgain(attempt, handle)
+    return Effect.flatMap(handled, (value) => encodeOutcome(system, message, codec, attempt, value))
+  })
 }

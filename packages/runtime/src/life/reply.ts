@@ -87,6 +87,7 @@ export const follow = (
   } else {
     const stashed = outcome._tag === "Stashed"
     requeue(message, stashed ? message.cell : outcome.cell, stashed ? message.dueAtMs : outcome.dueAtMs)
+    if (!stashed && outcome.putOff) message.attemptsBefore++
     if (stashed) {
       message.attemptsBefore++
       message.stashed = true

@@ -8,7 +8,7 @@ import type { FailureRecord, Reply } from "../message/Reply.ts"
 import type { AppendChunk, Write } from "../ports/Write.ts"
 import { backoffMs } from "../supervision/restartPolicy.ts"
 import { appendWrite, dispatchWrite, poolOf } from "./deliver.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
 import { routeWithin } from "./route.ts"
 import type { System } from "./System.ts"
@@ -19,7 +19,8 @@ export interface Seal {
   readonly writes: Array<Write>
   readonly outcome:
     | { readonly _tag: "Ended"; readonly reply: Reply; readonly state: { readonly value: unknown } | undefined }
-    | { readonly _tag: "Again"; readonly cell: LiveCell; readonly dueAtMs: number }
+    /** `putOff`: nothing failed, and the attempt does not count. */
+    | { readonly _tag: "Again"; readonly cell: LiveCell; readonly dueAtMs: number; readonly putOff: boolean }
     | { readonly _tag: "Stashed" }
   /** Messages that the handler sent, now in the log. */
   readonly sent: ReadonlyArray<{ readonly envelope: Envelope; readonly cell: LiveCell }>
@@ -124,7 +125,7 @@ const nextTry = (system: System, message: LiveMessage, record: FailureRecord): S
     const reason = `${record.tag} on ${message.cell.key}; ${to.decision.reason}`
     writes.push({ ...to.decision, reason, messageId: message.id, attempt: message.attempt + 1 })
   }
-  return { writes, outcome: { _tag: "Again", cell, dueAtMs }, sent: [] }
+  return { writes, outcome: { _tag: "Again", cell, dueAtMs, putOff: false }, sent: [] }
 }
 
 /** The message waits as it did before, and this attempt does not count. */
@@ -133,6 +134,21 @@ const sealStashed = ({ attempt, dueAtMs, id }: LiveMessage): Seal => ({
   outcome: { _tag: "Stashed" },
   sent: [],
 })
+
+/** The message waits in its mailbox until `dueAtMs`, as if it had not been run. */
+const putOff = (message: LiveMessage, dueAtMs: number): Seal => ({
+  writes: [{ _tag: "Postpone", messageId: message.id, attempt: message.attempt, deliverAtMs: dueAtMs }],
+  outcome: { _tag: "Again", cell: message.cell, dueAtMs, putOff: true },
+  sent: [],
+})
+
+/** The end of a message whose steps have been compensated. */
+export const sealEnd = (
+  message: LiveMessage,
+  { record, status }: PlannedEnd,
+  chunks: ReadonlyArray<AppendChunk>,
+  nowMs: number,
+): Seal => withChunks(chunks, endWith(message, status, null, record, nowMs))
 
 /** Turns a verdict into the sealing commit. */
 export const seal = (
@@ -156,6 +172,10 @@ export const seal = (
       return withChunks(chunks, endWith(message, "dead", null, verdict.record, nowMs))
     case "Stashed":
       return withChunks(chunks, sealStashed(message))
+    case "Asleep":
+      return withChunks(chunks, putOff(message, message.wakeAtMs))
+    case "Ending":
+      return withChunks(chunks, endWith(message, verdict.end.status, null, verdict.end.record, nowMs))
     case "Expired":
       return withChunks(chunks, endWith(message, "expired", null, verdict.record, nowMs))
     case "Cancelled":
@@ -170,9 +190,5 @@ const withChunks = (chunks: ReadonlyArray<AppendChunk>, seal: Seal): Seal => ({
 })
 
 /** The end of a message that never ran, or does not run now. */
-export const sealUnstarted = (
-  message: LiveMessage,
-  status: "expired" | "cancelled" | "dead",
-  record: FailureRecord,
-  nowMs: number,
-): Seal => endWith(message, status, null, record, nowMs)
+export const sealUnstarted = (message: LiveMessage, { record, status }: PlannedEnd, nowMs: number): Seal =>
+  endWith(message, status, null, record, nowMs)

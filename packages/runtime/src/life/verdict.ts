@@ -4,8 +4,8 @@
 import { Cause, Effect, Exit, Predicate } from "effect"
 import type { TaskCodec } from "../actor/Task.ts"
 import type { FailureRecord } from "../message/Reply.ts"
-import type { Interruption } from "./LiveMessage.ts"
-import { type Processed, UnreadableState } from "./process.ts"
+import type { Interruption, PlannedEnd } from "./LiveMessage.ts"
+import { Ending, type Processed, UnreadableState } from "./process.ts"
 
 export type Verdict =
   | { readonly _tag: "Done"; readonly processed: Processed }
@@ -19,6 +19,10 @@ export type Verdict =
   | { readonly _tag: "Stashed" }
   | { readonly _tag: "Expired"; readonly record: FailureRecord }
   | { readonly _tag: "Cancelled"; readonly record: FailureRecord }
+  /** Its handler sleeps; the message waits until that is over. */
+  | { readonly _tag: "Asleep" }
+  /** It comes to an end that was decided earlier; its steps are compensated first. */
+  | { readonly _tag: "Ending"; readonly end: PlannedEnd }
   /** Left as it is, for recovery. */
   | { readonly _tag: "Abandoned" }
 
@@ -48,6 +52,8 @@ const interrupted = (interruption: Interruption | undefined, messageId: string):
       return { _tag: "Abandoned" }
     case "stashed":
       return { _tag: "Stashed" }
+    case "asleep":
+      return { _tag: "Asleep" }
     case "expired": {
       const message = `The deadline of message ${messageId} passed while it ran.`
       return { _tag: "Expired", record: { tag: "TerminalExpired", message, retry: "terminal" } }
@@ -72,6 +78,7 @@ const failedWith = Effect.fnUntraced(function* (
     const record: FailureRecord = { tag: "TerminalActorFailed", message: error.reason, retry: "terminal" }
     return { _tag: "ActorFailed", record } satisfies Verdict
   }
+  if (error instanceof Ending) return { _tag: "Ending", end: error.end } satisfies Verdict
   const tag = Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Failure"
   const declared = codec === undefined ? undefined : yield* Effect.option(codec.encodeError(error))
   const value = declared?._tag === "Some" ? { value: declared.value } : {}

@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
+import type { TerminalInvalidStep } from "./StepFailure.ts"
 
 /** No actor or pool of this name is registered with the system. */
 export class TerminalUnknownActor extends Schema.TaggedError<TerminalUnknownActor>()("TerminalUnknownActor", {
@@ -115,6 +116,7 @@ export type SendFailure =
   | TerminalIdempotencyConflict
   | TerminalReentrantAsk
   | TerminalReplayMismatch
+  | TerminalInvalidStep
   | TerminalActorFailed
   | CommitFailure
   | ReadFailure

@@ -11,6 +11,10 @@ export interface FailureRecord {
   /** The error as the task's error schema encodes it, where it is a declared one. */
   readonly value?: unknown
   readonly cause?: string
+  /** Steps that were compensated before this end was written, in that order. */
+  readonly undone?: ReadonlyArray<string>
+  /** Steps that have a compensation and stay as they are. */
+  readonly notUndone?: ReadonlyArray<{ readonly step: string; readonly why: string }>
 }
 
 /** The encoded answer to one message. */

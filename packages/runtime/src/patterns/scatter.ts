@@ -10,9 +10,9 @@ import { Deferred, Effect, Exit, Fiber, Predicate, Schema } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { ChildOptions, ErasedContext } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
+import type { StepFailure } from "../actor/StepOptions.ts"
 import type { AnyTask, DeclaredError, Whole } from "../actor/Task.ts"
-import type { AskFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
-import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
+import type { AskFailure } from "../message/DeliveryFailure.ts"
 
 /** A scatter cannot be done as it is written. */
 export class TerminalInvalidScatter extends Schema.TaggedError<TerminalInvalidScatter>()("TerminalInvalidScatter", {
@@ -20,7 +20,7 @@ export class TerminalInvalidScatter extends Schema.TaggedError<TerminalInvalidSc
 }) {}
 
 /** What a pattern needs of a handler's context. */
-export type PatternContext = Pick<ErasedContext, "ask" | "send" | "step" | "nowMs">
+export type PatternContext = Pick<ErasedContext, "ask" | "branches" | "step" | "nowMs">
 
 /** One actor's answer. */
 export interface Answer<A> {
@@ -55,7 +55,7 @@ export interface ScatterOptions<T extends AnyTask, Tag extends Rpc.Tag<T>> {
   readonly options?: Omit<ChildOptions, "timeoutMs" | "idempotencyKey">
 }
 
-export type ScatterFailure = TerminalInvalidScatter | TerminalReplayMismatch | CommitFailure | ReadFailure | AskFailure
+export type ScatterFailure = TerminalInvalidScatter | StepFailure | AskFailure
 
 /** Each is a message and a fiber, and all their rows are in one step's reach; more belongs into a tree of scatters. */
 const ASKS_MAX = 1_000
@@ -98,16 +98,6 @@ const mistakeIn = ({ enough, name, refs, withinMs }: Terms): string | undefined 
   return name === "" ? "its name must not be empty" : undefined
 }
 
-/** Takes the number of one durable act and does nothing: an address that knows no task is refused before anything else. */
-const passOver = (actor: PatternContext) =>
-  Effect.ignore(
-    actor.send(
-      { kind: "actor", type: "nobody", id: "nobody", tasks: new Map() } as Ref<never>,
-      "" as never,
-      undefined as never,
-    ),
-  )
-
 /** Asks all, and waits until enough have answered or nobody is left. */
 const race = <A, E>(
   asks: ReadonlyArray<Effect.Effect<A, E>>,
@@ -133,7 +123,6 @@ const race = <A, E>(
       if (end !== undefined) Deferred.doneUnsafe(over, end)
     }
     const fibers: Array<Fiber.Fiber<void>> = []
-    // One after the other, each up to its first wait: the number of an ask must be the same in every attempt.
     for (const [index, ask] of asks.entries()) {
       const watched = Effect.flatMap(Effect.exit(ask), (exit) => Effect.sync(() => settle(index, exit)))
       fibers.push(yield* Effect.forkChild(watched, { startImmediately: true }))
@@ -173,29 +162,29 @@ export const scatter = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
     const count = typeof enough === "number" ? enough : refs.length
     const isEnough =
       typeof enough === "function" ? enough : (answers: ReadonlyArray<Answer<A>>) => answers.length >= count
+    // Each with a number of its own, so that those that counted can be read again without the others.
+    const asks = yield* actor.branches(refs.map(ask))
     let values: Map<number, A> | undefined
     const decision = yield* actor.step(
       name,
       Decision,
-      Effect.map(race(refs.map(ask), isEnough), ({ answers, complete, failures }) => {
+      Effect.map(race(asks, isEnough), ({ answers, complete, failures }) => {
         values = new Map(answers.map(({ index, value }) => [index, value]))
         return { answered: answers.map(({ index }) => index), failures: [...failures], complete }
       }),
     ) as Effect.Effect<(typeof Decision)["Type"], ScatterFailure>
-    const found =
-      values ??
-      (yield* again(actor, refs.map(ask), new Set(decision.answered)) as Effect.Effect<Map<number, A>, ScatterFailure>)
+    const found = values ?? (yield* again(asks, decision.answered) as Effect.Effect<Map<number, A>, ScatterFailure>)
     const answers = decision.answered.map((index) => ({ index, value: found.get(index) as A }))
     return { answers, failures: decision.failures, complete: decision.complete }
   })
 
-/** In a later attempt: reads the answers that counted, and passes over the others, number for number. */
-const again = <A, E>(actor: PatternContext, asks: ReadonlyArray<Effect.Effect<A, E>>, counted: ReadonlySet<number>) =>
+/** In a later attempt: reads the answers that counted. */
+const again = <A, E>(asks: ReadonlyArray<Effect.Effect<A, E>>, counted: ReadonlyArray<number>) =>
   Effect.gen(function* () {
     const values = new Map<number, A>()
-    for (const [index, ask] of asks.entries()) {
-      if (counted.has(index)) values.set(index, yield* ask)
-      else yield* passOver(actor)
+    for (const index of counted) {
+      const ask = asks[index]
+      if (ask !== undefined) values.set(index, yield* ask)
     }
     return values
   })

@@ -248,6 +248,7 @@ export class Supervisor implements Supervision {
 
   #interruptRunning(cell: LiveCell): void {
     for (const message of cell.running) {
+      if (message.undoing) continue
       message.interruption ??= "restarted"
       message.fiber?.interruptUnsafe()
     }
