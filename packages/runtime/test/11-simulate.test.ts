@@ -185,6 +185,7 @@ describe("3 the judges of a simulation find", () => {
       correlationId: "m",
       causationId: null,
       idempotencyKey: null,
+      via: null,
       traceId: "t",
       body: "",
       status: "done",

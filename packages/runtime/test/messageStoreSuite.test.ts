@@ -143,6 +143,22 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     ["2.10"],
   ],
   [
+    "hands on as if it had failed",
+    changing((writes) =>
+      writes.map((write) =>
+        write._tag === "Forward" ? { ...retry(write.messageId, write.attempt), target: write.target } : write,
+      ),
+    ),
+    ["2.11"],
+  ],
+  [
+    "forgets who handed on",
+    changing((writes) =>
+      writes.map((write) => (write._tag === "Forward" ? { ...write, via: "[]", pool: null } : write)),
+    ),
+    ["2.11"],
+  ],
+  [
     "takes every record of a journal for a step",
     changing((writes) =>
       writes.map((write) => (write._tag === "RecordStep" ? { ...write, kind: "step" as const } : write)),

@@ -126,6 +126,10 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
       return retry(statements, write)
     case "Postpone":
       return statements.postpone.run(write.deliverAtMs, write.messageId, write.attempt).changes === 1
+    case "Forward": {
+      const { target, pool, via, messageId, attempt } = write
+      return statements.forward.run(target.type, target.id, pool, via, messageId, attempt).changes === 1
+    }
     case "Reroute": {
       const { target, deliverAtMs, messageId, attempt } = write
       return statements.reroute.run(deliverAtMs, target.type, target.id, messageId, attempt).changes === 1

@@ -21,8 +21,9 @@ const LOCK_WAIT_MS = 2_000
  * logs below its version.
  */
 const LIKE_NEW: ReadonlyArray<readonly [below: number, sql: string]> = [
-  [2, "create temp view messages as select *, 0 as attempts_before from main.messages"],
+  [2, "create temp view messages as select *, 0 as attempts_before, null as via from main.messages"],
   [2, "create temp view upkeep as select '' as name, '' as value, null as detail, 0 as at_ms where 0"],
+  [3, "create temp view if not exists messages as select *, null as via from main.messages"],
   [3, "create temp view steps as select *, 'step' as kind from main.steps"],
 ]
 

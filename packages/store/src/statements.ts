@@ -40,6 +40,7 @@ export interface Statements {
   readonly claim: Change
   readonly retry: Change
   readonly postpone: Change
+  readonly forward: Change
   readonly reroute: Change
   readonly settle: Change
   readonly redrive: Change
@@ -75,6 +76,7 @@ export const prepareStatements = (database: Database): Statements => ({
   claim: database.prepare(messages.CLAIM),
   retry: database.prepare(messages.RETRY),
   postpone: database.prepare(messages.POSTPONE),
+  forward: database.prepare(messages.FORWARD),
   reroute: database.prepare(messages.REROUTE),
   settle: database.prepare(messages.SETTLE),
   redrive: database.prepare(messages.REDRIVE),

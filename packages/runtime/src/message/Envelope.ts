@@ -4,12 +4,15 @@
  * life, whatever happens to it.
  */
 
+import { formatAddress } from "./Address.ts"
+
 /**
  * Where a message is in its life:
  *
  *     pending ──claim──▶ running ──seal──▶ done | failed
  *        ▲                  │
- *        └ retry, put off ──┤──▶ dead        (attempts used up, or its actor failed for good)
+ *        └ retry, put off, ─┤──▶ dead        (attempts used up, or its actor failed for good)
+ *          forward          │
  *     pending | running ────┴──▶ expired     (its deadline passed)
  *                           └──▶ cancelled   (its sender, or an operator, took it back)
  *     dead ──redrive──▶ pending                (an operator has it run again)
@@ -24,7 +27,7 @@ export const isFinal = (status: MessageStatus): status is FinalStatus => status 
 /** How `body` and `reply` are written: JSON through the task's schemas, or bare text. */
 export type Codec = "json" | "text"
 
-/** What the sender fixed; nothing of it but the target changes afterwards. */
+/** What the sender fixed; nothing of it but the target (and with it `pool` and `via`) changes afterwards. */
 export interface Envelope {
   /** Time-ordered, unique; a child's id is its parent's with an ordinal. */
   readonly id: string
@@ -50,6 +53,11 @@ export interface Envelope {
   /** With (actor, task): a second message under the same key is not accepted but answered with the first's reply. */
   readonly idempotencyKey: string | null
   readonly traceId: string
+  /**
+   * Whom it was sent to before each time that it was handed on, oldest first: a JSON array of `type/id`, or `pool NAME`.
+   * Absent or null for a message that nobody has handed on.
+   */
+  readonly via?: string | null
   readonly body: string
 }
 
@@ -57,10 +65,11 @@ export interface Envelope {
 export interface MessageRow extends Envelope {
   /** The order of acceptance, over all actors; given by the store. */
   readonly seq: number
+  readonly via: string | null
   readonly status: MessageStatus
   /** How often it was claimed. It is the fence: what an older attempt still does is refused. */
   readonly attempt: number
-  /** Attempts that do not count against the budget: all before its last redrive, and each that was put off. */
+  /** Attempts that do not count against the budget: all before its last redrive or forward, and each that was put off. */
   readonly attemptsBefore: number
   readonly startedAtMs: number | null
   readonly finishedAtMs: number | null
@@ -68,3 +77,15 @@ export interface MessageRow extends Envelope {
   /** A `FailureRecord` as JSON. */
   readonly error: string | null
 }
+
+/** Whom a message is sent to: an actor as `type/id`, or `pool NAME`. */
+export const addresseeOf = ({ actorId, actorType, pool }: Pick<Envelope, "actorId" | "actorType" | "pool">): string =>
+  pool === null ? formatAddress({ type: actorType, id: actorId }) : `pool ${pool}`
+
+/** Whom a message was sent to before each time that it was handed on, oldest first. */
+export const handedOnFrom = ({ via }: Pick<Envelope, "via">): ReadonlyArray<string> =>
+  // The runtime wrote it.
+  via === undefined || via === null ? [] : (JSON.parse(via) as ReadonlyArray<string>)
+
+/** Whom its sender sent a message to, wherever it is now. */
+export const firstAddresseeOf = (message: Envelope): string => handedOnFrom(message)[0] ?? addresseeOf(message)

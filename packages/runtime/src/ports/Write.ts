@@ -61,6 +61,22 @@ export interface Postpone {
   readonly deliverAtMs: number
 }
 
+/**
+ * running → pending on another target, by the will of its handler: the same message, with whoever waits for it, and the key
+ * and the deadline that it has. Nothing failed, so no attempt is recorded, and the target has a budget of its own
+ * (`attemptsBefore` becomes `attempt`). Fenced: the row must be running at `attempt`.
+ */
+export interface Forward {
+  readonly _tag: "Forward"
+  readonly messageId: string
+  readonly attempt: number
+  readonly target: Address
+  /** The pool that chose the target. */
+  readonly pool: string | null
+  /** The row's `via` from now on. */
+  readonly via: string
+}
+
 /** pending → pending on another target, for a message that has not been claimed there. Fenced: pending at `attempt`. */
 export interface Reroute {
   readonly _tag: "Reroute"
@@ -181,6 +197,7 @@ export type Write =
   | Claim
   | Retry
   | Postpone
+  | Forward
   | Reroute
   | Settle
   | Redrive

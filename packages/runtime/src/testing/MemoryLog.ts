@@ -101,6 +101,7 @@ const append = (log: MemoryLog, write: Append, duplicates: Array<MessageRow>, un
   if (key !== undefined) put(log.keys, key, message.id, undo)
   const row: MessageRow = {
     ...message,
+    via: null,
     seq: log.messages.size + 1,
     status: write.claimed ? "running" : "pending",
     attempt: write.claimed ? 1 : 0,
@@ -211,6 +212,13 @@ const applyOne = (
     case "Postpone":
       postpone(log, write, undo)
       break
+    case "Forward": {
+      const row = fenced(log, write, write.attempt, ["running"])
+      const { pool, target, via } = write
+      const next = { ...onTarget(row, target), pool, via, attemptsBefore: row.attempt }
+      put(log.messages, row.id, { ...next, status: "pending", startedAtMs: null }, undo)
+      break
+    }
     case "Reroute": {
       const row = fenced(log, write, write.attempt, ["pending"])
       put(log.messages, row.id, { ...onTarget(row, write.target), deliverAtMs: write.deliverAtMs }, undo)

@@ -22,4 +22,7 @@ create table watches (
 
 -- What a row of a handler's journal is: step, undoable, sleep, race, undo, end.
 alter table steps add column kind text not null default 'step';
+
+-- Whom the message was sent to before each time that it was handed on: a JSON array of 'type/id' and 'pool name'.
+alter table messages add column via text;
 `

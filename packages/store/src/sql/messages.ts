@@ -7,7 +7,7 @@
 export const MESSAGE_COLUMNS = `seq, id, actor_type as actorType, actor_id as actorId, pool, task, codec, status, priority,
   attempt, attempts_before as attemptsBefore, created_at_ms as createdAtMs, deliver_at_ms as deliverAtMs, deadline_at_ms as deadlineAtMs,
   started_at_ms as startedAtMs, finished_at_ms as finishedAtMs, sender, correlation_id as correlationId,
-  causation_id as causationId, idempotency_key as idempotencyKey, trace_id as traceId, body, reply, error`
+  causation_id as causationId, idempotency_key as idempotencyKey, trace_id as traceId, via, body, reply, error`
 
 /** Nothing is inserted where the id or the key is taken. */
 export const APPEND = `insert into messages (id, actor_type, actor_id, pool, task, codec, status, priority, attempt,
@@ -36,6 +36,11 @@ export const RETRY = `update messages
 /** Nothing failed: no attempt is recorded, and this one does not count. */
 export const POSTPONE = `update messages
   set status = 'pending', deliver_at_ms = ?, attempts_before = attempts_before + 1, started_at_ms = null
+  where id = ? and status = 'running' and attempt = ?`
+
+/** The target has a budget of attempts of its own. */
+export const FORWARD = `update messages
+  set status = 'pending', actor_type = ?, actor_id = ?, pool = ?, via = ?, attempts_before = attempt, started_at_ms = null
   where id = ? and status = 'running' and attempt = ?`
 
 export const REROUTE = `update messages set deliver_at_ms = ?, actor_type = ?, actor_id = ?

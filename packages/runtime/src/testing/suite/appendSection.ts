@@ -36,6 +36,7 @@ const acceptance = ({ test, expect }: SuiteKit): void => {
       expect(row).toEqual({
         ...sampleEnvelope("A", fields),
         seq: row?.seq,
+        via: null,
         status: "pending",
         attempt: 0,
         startedAtMs: null,

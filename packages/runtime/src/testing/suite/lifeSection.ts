@@ -9,6 +9,7 @@ import {
   BARISTA,
   CASHIER,
   claim,
+  forward,
   postpone,
   recordStep,
   redrive,
@@ -62,6 +63,49 @@ const edges = ({ test, expect }: SuiteKit): void => {
           error: settle("A", 2, "dead").error,
         },
       ])
+    }))
+}
+
+const handOn = ({ test, expect }: SuiteKit): void => {
+  test("2.11 a running message that is handed on waits at its new target, itself, with a budget of its own", ({
+    store,
+    reader,
+  }) =>
+    Effect.gen(function* () {
+      const key = { idempotencyKey: "k", deadlineAtMs: START_MS + 9_000 }
+      yield* store.commit([appendClaimed("A", key), retry("A"), claim("A", 2), recordStep("A", 0, 2), forward("A", 2)])
+      expect(yield* store.message("A")).toMatchObject({
+        ...sampleEnvelope("A", key),
+        deliverAtMs: START_MS + 100,
+        actorType: CASHIER.type,
+        actorId: CASHIER.id,
+        via: '["barista/1"]',
+        status: "pending",
+        attempt: 2,
+        attemptsBefore: 2,
+        startedAtMs: null,
+        error: null,
+      })
+      expect((yield* reader.attempts("A")).map(({ attempt }) => attempt)).toEqual([1])
+      expect((yield* store.unfinished(0, 10)).map(({ id, via }) => [id, via])).toEqual([["A", '["barista/1"]']])
+      // Its key still answers for whom it was sent to at first, and its new target's are free.
+      expect((yield* store.commit([append("B", key)])).duplicates).toMatchObject([{ id: "A", actorId: CASHIER.id }])
+      const same = { ...key, actorType: CASHIER.type, actorId: CASHIER.id }
+      expect((yield* store.commit([append("C", same)])).duplicates).toEqual([])
+      yield* store.commit([
+        claim("A", 3),
+        forward("A", 3, '["barista/1","cashier/1"]', "bar"),
+        claim("A", 4),
+        settle("A", 4),
+      ])
+      expect(yield* store.message("A")).toMatchObject({
+        status: "done",
+        pool: "bar",
+        via: '["barista/1","cashier/1"]',
+        attempt: 4,
+        attemptsBefore: 3,
+      })
+      expect((yield* store.steps("A")).length).toBe(1)
     }))
 }
 
@@ -198,6 +242,9 @@ const fencedWrites: ReadonlyArray<readonly [string, Write, ReadonlyArray<string>
   ["Retry 0", retry("M", 0), []],
   ["Retry 1", retry("M", 1), ["running at 1"]],
   ["Retry 2", retry("M", 2), ["running at 2"]],
+  ["Forward 0", forward("M", 0), []],
+  ["Forward 1", forward("M", 1), ["running at 1"]],
+  ["Forward 2", forward("M", 2), ["running at 2"]],
   ["Reroute 0", reroute("M", 0), ["pending at 0"]],
   ["Reroute 1", reroute("M", 1), ["pending at 1"]],
   ["Settle 0", settle("M", 0, "cancelled"), ["pending at 0"]],
@@ -243,6 +290,7 @@ const renamed = (write: Write, id: string): Write => {
 export const lifeSection = (kit: SuiteKit): void => {
   edges(kit)
   putOff(kit)
+  handOn(kit)
   endings(kit)
   redrives(kit)
   fences(kit)

@@ -7,6 +7,7 @@ import type {
   Append,
   AppendChunk,
   Claim,
+  Forward,
   LifecycleEvent,
   Postpone,
   PutActor,
@@ -77,6 +78,20 @@ export const postpone = (messageId: string, attempt = 1): Postpone => ({
   messageId,
   attempt,
   deliverAtMs: START_MS + 5_000 * attempt,
+})
+
+export const forward = (
+  messageId: string,
+  attempt = 1,
+  via = '["barista/1"]',
+  pool: string | null = null,
+): Forward => ({
+  _tag: "Forward",
+  messageId,
+  attempt,
+  target: CASHIER,
+  pool,
+  via,
 })
 
 export const reroute = (messageId: string, attempt = 0, target: Address = CASHIER): Reroute => ({
