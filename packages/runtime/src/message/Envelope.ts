@@ -65,7 +65,6 @@ export interface Envelope {
 export interface MessageRow extends Envelope {
   /** The order of acceptance, over all actors; given by the store. */
   readonly seq: number
-  readonly via: string | null
   readonly status: MessageStatus
   /** How often it was claimed. It is the fence: what an older attempt still does is refused. */
   readonly attempt: number
