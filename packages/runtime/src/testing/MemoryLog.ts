@@ -7,7 +7,7 @@ import { type Envelope, isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LifecycleRow, RouteRow } from "../ports/LogReader.ts"
 import type { ActorRow, ChunkRow, CommitReceipt, StepRow } from "../ports/MessageStore.ts"
 import { TerminalStaleAttempt } from "../ports/StoreFailure.ts"
-import type { Append, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
+import type { Append, Forward, Postpone, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
 
 export interface MemoryLog {
   /** By id, in the order of acceptance. */
@@ -174,6 +174,20 @@ const postpone = (log: MemoryLog, write: Postpone, undo: Undo): void => {
   put(log.messages, row.id, { ...row, status: "pending", startedAtMs: null, deliverAtMs, attemptsBefore }, undo)
 }
 
+const postpone = (log: MemoryLog, write: Postpone, undo: Undo): void => {
+  const row = fenced(log, write, write.attempt, ["running"])
+  const attemptsBefore = row.attemptsBefore + 1
+  const { deliverAtMs } = write
+  put(log.messages, row.id, { ...row, status: "pending", startedAtMs: null, deliverAtMs, attemptsBefore }, undo)
+}
+
+const forward = (log: MemoryLog, write: Forward, undo: Undo): void => {
+  const row = fenced(log, write, write.attempt, ["running"])
+  const { pool, target, via } = write
+  const next = { ...onTarget(row, target), pool, via, attemptsBefore: row.attempt }
+  put(log.messages, row.id, { ...next, status: "pending", startedAtMs: null }, undo)
+}
+
 const redrive = (log: MemoryLog, write: Redrive, undo: Undo): void => {
   const row = fenced(log, write, write.attempt, ["dead"])
   const next: MessageRow = {
@@ -212,13 +226,9 @@ const applyOne = (
     case "Postpone":
       postpone(log, write, undo)
       break
-    case "Forward": {
-      const row = fenced(log, write, write.attempt, ["running"])
-      const { pool, target, via } = write
-      const next = { ...onTarget(row, target), pool, via, attemptsBefore: row.attempt }
-      put(log.messages, row.id, { ...next, status: "pending", startedAtMs: null }, undo)
+    case "Forward":
+      forward(log, write, undo)
       break
-    }
     case "Reroute": {
       const row = fenced(log, write, write.attempt, ["pending"])
       put(log.messages, row.id, { ...onTarget(row, write.target), deliverAtMs: write.deliverAtMs }, undo)
