@@ -7,7 +7,7 @@ import { type Envelope, isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LifecycleRow, RouteRow } from "../ports/LogReader.ts"
 import type { ActorRow, ChunkRow, CommitReceipt, StepRow } from "../ports/MessageStore.ts"
 import { TerminalStaleAttempt } from "../ports/StoreFailure.ts"
-import type { Append, Forward, Postpone, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
+import type { Append, Forward, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
 
 export interface MemoryLog {
   /** By id, in the order of acceptance. */
@@ -171,13 +171,6 @@ const postpone = (log: MemoryLog, write: Postpone, undo: Undo): void => {
   const row = fenced(log, write, write.attempt, ["running"])
   const { deliverAtMs } = write
   const attemptsBefore = row.attemptsBefore + 1
-  put(log.messages, row.id, { ...row, status: "pending", startedAtMs: null, deliverAtMs, attemptsBefore }, undo)
-}
-
-const postpone = (log: MemoryLog, write: Postpone, undo: Undo): void => {
-  const row = fenced(log, write, write.attempt, ["running"])
-  const attemptsBefore = row.attemptsBefore + 1
-  const { deliverAtMs } = write
   put(log.messages, row.id, { ...row, status: "pending", startedAtMs: null, deliverAtMs, attemptsBefore }, undo)
 }
 
