@@ -7,7 +7,7 @@ import { type Envelope, isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LifecycleRow, RouteRow } from "../ports/LogReader.ts"
 import type { ActorRow, ChunkRow, CommitReceipt, StepRow } from "../ports/MessageStore.ts"
 import { TerminalStaleAttempt } from "../ports/StoreFailure.ts"
-import type { Append, Forward, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
+import type { Append, Claim, Forward, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
 
 export interface MemoryLog {
   /** By id, in the order of acceptance. */
@@ -167,6 +167,12 @@ const retry = (log: MemoryLog, write: Retry, undo: Undo): void => {
   put(log.messages, row.id, { ...onTarget(row, target), status: "pending", startedAtMs: null, deliverAtMs }, undo)
 }
 
+const claim = (log: MemoryLog, write: Claim, undo: Undo): void => {
+  const row = fenced(log, write, write.attempt - 1, ["pending"])
+  const { attempt, atMs } = write
+  put(log.messages, row.id, { ...row, status: "running", attempt, startedAtMs: atMs }, undo)
+}
+
 const postpone = (log: MemoryLog, write: Postpone, undo: Undo): void => {
   const row = fenced(log, write, write.attempt, ["running"])
   const { deliverAtMs } = write
@@ -207,12 +213,9 @@ const applyOne = (
     case "Append":
       if (!append(log, write, duplicates, undo)) refused.add(write.message.id)
       break
-    case "Claim": {
-      const row = fenced(log, write, write.attempt - 1, ["pending"])
-      const { attempt, atMs } = write
-      put(log.messages, row.id, { ...row, status: "running", attempt, startedAtMs: atMs }, undo)
+    case "Claim":
+      claim(log, write, undo)
       break
-    }
     case "Retry":
       retry(log, write, undo)
       break
