@@ -57,6 +57,8 @@ export class LiveMessage {
    * it waits for no clock, which may have been set back since it was accepted.
    */
   dueAtMs: number
+  /** Whether it waits for a backoff: for a while, where what its sender or its handler wants is a time. */
+  backsOff = false
   claimedAtMs = 0
   /** When its handler's sleep ends, where it is put off for one. */
   wakeAtMs = 0
@@ -89,6 +91,11 @@ export class LiveMessage {
 
   get id(): string {
     return this.envelope.id
+  }
+
+  /** What the log says of when it is due. */
+  get deliverAtMs(): number {
+    return Math.max(this.dueAtMs, this.envelope.deliverAtMs)
   }
 
   /** Attempts that count against the budget. */

@@ -252,10 +252,9 @@ export class Life implements Dispatch, Queues {
         this.pump(message.cell)
       }
       // A backoff is a while, what a sender wants is a time.
-      message.cancelDue =
-        message.attempt > 0
-          ? after(this.#system, Math.min(leftMs, cell.actor.retry.backoff.maxMs), due)
-          : alarm(this.#system, message.dueAtMs, due)
+      message.cancelDue = message.backsOff
+        ? after(this.#system, Math.min(leftMs, cell.actor.retry.backoff.maxMs), due)
+        : alarm(this.#system, message.dueAtMs, due)
     }
     this.supervision().wanted(cell)
     this.pump(cell)

@@ -57,8 +57,7 @@ export const recover = Effect.fnUntraced(function* (system: System) {
       const cell = system.registry.cell({ type: row.actorType, id: row.actorId }, actor)
       const message = new LiveMessage(row, cell, row.attempt, "waiting", system.nextOrder++, row.attemptsBefore)
       if (write !== undefined) message.dueAtMs = nowMs
-      // In backoff for no longer than a backoff takes, also where the clock was set back since.
-      else if (row.attempt > 0) message.dueAtMs = Math.min(message.dueAtMs, nowMs + actor.retry.backoff.maxMs)
+      message.backsOff = row.attempt > row.attemptsBefore
       countAssigned(system, row, cell.key)
       system.live.set(message.id, message)
       messages.push(message)

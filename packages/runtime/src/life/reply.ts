@@ -92,6 +92,7 @@ export const follow = (
       message.attemptsBefore++
       message.stashed = true
     }
+    message.backsOff = outcome._tag === "Again"
     countAssigned(system, message.envelope, message.cell.key)
     waiting.push(message)
   }

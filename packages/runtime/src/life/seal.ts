@@ -129,8 +129,8 @@ const nextTry = (system: System, message: LiveMessage, record: FailureRecord): S
 }
 
 /** The message waits as it did before, and this attempt does not count. */
-const sealStashed = ({ attempt, dueAtMs, id }: LiveMessage): Seal => ({
-  writes: [{ _tag: "Postpone", messageId: id, attempt, deliverAtMs: dueAtMs }],
+const sealStashed = ({ attempt, deliverAtMs, id }: LiveMessage): Seal => ({
+  writes: [{ _tag: "Postpone", messageId: id, attempt, deliverAtMs }],
   outcome: { _tag: "Stashed" },
   sent: [],
 })

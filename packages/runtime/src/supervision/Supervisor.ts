@@ -293,7 +293,7 @@ export class Supervisor implements Supervision {
         messageId,
         attempt,
         target: cell.address,
-        deliverAtMs: Math.max(message.dueAtMs, message.envelope.deliverAtMs),
+        deliverAtMs: message.deliverAtMs,
       },
       { ...decision, reason: `${reason}; ${decision.reason}`, messageId, attempt: attempt + 1 },
     ]
