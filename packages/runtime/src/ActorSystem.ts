@@ -27,6 +27,7 @@ import { readMessage } from "./life/readChunks.ts"
 import { recover } from "./life/recover.ts"
 import { redrive } from "./life/redrive.ts"
 import { KEY_WINDOW_MS, type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
+import { cancelMany, redriveMany } from "./life/selectMany.ts"
 import { type Address, formatAddress } from "./message/Address.ts"
 import { type OutcomeFailure, type SendFailure, TerminalInvalidMessage } from "./message/DeliveryFailure.ts"
 import { makeMessageIds } from "./message/MessageId.ts"
@@ -76,6 +77,10 @@ export class ActorSystem extends Context.Service<
      * of its own. Succeeds when it is on disk and waits; `outcome` tells how it ends.
      */
     readonly redrive: (messageId: string, body?: string) => Effect.Effect<void, RedriveFailure>
+    /** @see Operations.redriveMany */
+    readonly redriveMany: Operations["redriveMany"]
+    /** @see Operations.cancelMany */
+    readonly cancelMany: Operations["cancelMany"]
     /** Scores a reply. */
     readonly feedback: (
       messageId: string,
@@ -253,9 +258,14 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
     tell: (ref, task, payload, sendOptions) =>
       Effect.map(life.accept({ ref, task, payload, options: sendOptions ?? {} }), ({ id }) => id),
   }
+  const redriveOne: Operations["redrive"] = (messageId, body) =>
+    redrive(system, (message) => life.enqueue(message), messageId, body)
+  const cancelOne: Operations["cancel"] = (messageId) => Effect.sync(() => life.cancel(messageId))
   const operations: Operations = {
-    redrive: (messageId, body) => redrive(system, (message) => life.enqueue(message), messageId, body),
-    cancel: (messageId) => Effect.sync(() => life.cancel(messageId)),
+    redrive: redriveOne,
+    redriveMany: (selection) => redriveMany(system.store.deadLetters, redriveOne, selection),
+    cancel: cancelOne,
+    cancelMany: (selection) => cancelMany(system.store.unfinished, cancelOne, selection),
     stop: (address, reason) =>
       Effect.sync(() => {
         const cell = cellAt(address)

@@ -31,8 +31,6 @@ export {
   type HistoryRoute,
   type LifecycleMoment,
   type MessageHistory,
-  type RecordedError,
-  readError,
   readHistory,
 } from "./history/MessageHistory.ts"
 export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"
@@ -42,6 +40,7 @@ export * from "./message/DeliveryFailure.ts"
 export * from "./message/Envelope.ts"
 export * from "./message/Feedback.ts"
 export * from "./message/MessageId.ts"
+export * from "./message/RecordedError.ts"
 export * from "./message/Reply.ts"
 export * from "./message/StepFailure.ts"
 export { type Best, type BestOfOptions, bestOf } from "./patterns/bestOf.ts"
@@ -59,6 +58,7 @@ export { makeTopic, TerminalTopicFull, type Topic, type TopicOptions } from "./p
 export { type Vote, type VoteOptions, vote } from "./patterns/vote.ts"
 export * from "./ports/CrashPoints.ts"
 export * from "./ports/LogReader.ts"
+export * from "./ports/MessageSelection.ts"
 export * from "./ports/MessageStore.ts"
 export * from "./ports/OperatorPort.ts"
 export * from "./ports/readLimit.ts"

@@ -22,7 +22,9 @@ import type { Score } from "./life/feedback.ts"
 import { SETTINGS_DEFAULT } from "./life/System.ts"
 import { RetryableClosing } from "./message/DeliveryFailure.ts"
 import type { Reply } from "./message/Reply.ts"
+import type { MessageSelection } from "./ports/MessageSelection.ts"
 import type { MessageStore } from "./ports/MessageStore.ts"
+import type { CancelReport, RedriveReport } from "./ports/OperatorPort.ts"
 
 export interface PontoonOptions<A extends AnyActor, E, E2> extends ActorSystemOptions<A> {
   /** Where messages are kept, e.g. `SqliteStore.layer("pontoon.db")`. */
@@ -78,6 +80,12 @@ export interface Pontoon {
   /** The end of an accepted message, whoever sent it. */
   readonly outcome: (messageId: string) => Promise<Reply>
   readonly cancel: (messageId: string) => Promise<boolean>
+  /** Has a dead letter run again; with `body` (encoded), on that in place of its own. */
+  readonly redrive: (messageId: string, body?: string) => Promise<void>
+  /** Redrives what the selection means of the dead letters, at most its `limit`. */
+  readonly redriveMany: (selection: MessageSelection) => Promise<RedriveReport>
+  /** Takes back what the selection means of the unfinished messages, at most its `limit`. */
+  readonly cancelMany: (selection: MessageSelection) => Promise<CancelReport>
   readonly feedback: (messageId: string, score: Score) => Promise<void>
   /** Drains, then closes actors and store. What could not end is finished after the next `open`. */
   readonly close: () => Promise<void>
@@ -171,6 +179,9 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
     read: (ref, task, messageId, call) => iterate(() => system.read(ref, task, messageId, call), call),
     outcome: (messageId) => run(system.outcome(messageId)),
     cancel: (messageId) => run(system.cancel(messageId)),
+    redrive: (messageId, body) => run(system.redrive(messageId, body)),
+    redriveMany: (selection) => run(system.redriveMany(selection)),
+    cancelMany: (selection) => run(system.cancelMany(selection)),
     feedback: (messageId, score) => run(system.feedback(messageId, score)),
     close: () => close().finally(ignoreSignals),
   }

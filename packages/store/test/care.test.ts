@@ -13,13 +13,13 @@ const run = <A>(effect: Effect.Effect<A, unknown, Scope.Scope>): Promise<A> => E
 
 const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8")
 
-it("redrive --all prints what README.md shows", () =>
+it("redrive prints what README.md shows", () =>
   run(
     Effect.gen(function* () {
       const file = yield* temporaryFile
       yield* Effect.scoped(Effect.flatMap(SqliteStore.make(file), ({ commit }) => commit(SAMPLE_WRITES)))
-      const [, shown = ""] = /\$ pontoon redrive --all --tag Boom\n((?: {4}.*\n)+)/.exec(readme) ?? []
-      const { out, err } = yield* runPontoon("redrive", "--all", "--tag", "Boom", "--db", file)
+      const [, shown = ""] = /\$ pontoon redrive --error Boom\n((?: {4}.*\n)+)/.exec(readme) ?? []
+      const { out, err } = yield* runPontoon("redrive", "--error", "Boom", "--db", file)
       expect([out, err]).toEqual([shown.replaceAll(/^ {4}/gm, ""), ""])
     }),
   ))

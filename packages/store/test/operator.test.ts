@@ -4,7 +4,7 @@ import { createConnection } from "node:net"
 import { join } from "node:path"
 import { Actor, ActorSystem } from "@pontoon/runtime"
 import { append, appendClaimed, settle } from "@pontoon/runtime/testing"
-import { Context, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
 import { Rpc } from "effect/rpc"
 import { describe, expect, it } from "vitest"
 import { SqliteLogReader, SqliteStore } from "../src/index.ts"
@@ -53,16 +53,21 @@ const play = (file: string, [command, name = "", ...rest]: ReadonlyArray<string>
     }
     const flags = name.startsWith("--") ? [name, ...rest] : rest
     const after = (flag: string) => (flags.includes(flag) ? flags[flags.indexOf(flag) + 1] : undefined)
+    const limit = after("--limit")
     const choice: RedriveChoice = {
       messageId: name === "" || name.startsWith("--") ? undefined : name,
       isAll: flags.includes("--all"),
-      actorType: after("--actor"),
-      tag: after("--tag"),
+      actor: after("--actor"),
+      task: after("--task"),
+      errorTag: after("--error"),
+      since: after("--since"),
+      limit: limit === undefined ? undefined : Number(limit),
+      isDryRun: flags.includes("--dry-run"),
       body: after("--body"),
     }
     const effect = (): Effect.Effect<void, { readonly _tag: string; readonly message: string }, Scope.Scope> => {
       if (command === "redrive") return redrive(file, output, false, choice)
-      return command === "cancel" ? cancel(file, output, false, name) : stop(file, output, false, name)
+      return command === "cancel" ? cancel(file, output, false, choice) : stop(file, output, false, name)
     }
     const failure = yield* Effect.scoped(effect()).pipe(
       Effect.as(undefined),
@@ -110,13 +115,28 @@ describe("1 misuse", () => {
     run(
       Effect.gen(function* () {
         const file = yield* deadLog
-        yield* refused(file, ["redrive"], "Give the id of a dead letter, or --all; pontoon dead lists them.")
-        yield* refused(file, ["redrive", "dead-1", "--all"], "Give either an id or --all.")
-        yield* refused(file, ["redrive", "dead-1", "--tag", "Boom"], "--actor and --tag choose among --all.")
+        const which = "some of --actor, --task, --error and --since, or --all"
+        yield* refused(file, ["redrive"], `Give the id of a dead letter, ${which}; pontoon dead lists them.`)
         yield* refused(
           file,
-          ["redrive", "--all", "--body", "{}"],
-          "--body is for one message; give its id in place of --all.",
+          ["cancel"],
+          `Give the id of a message that has not ended, ${which}; pontoon log lists them.`,
+        )
+        for (const command of ["redrive", "cancel"]) {
+          const either = "Give either an id, or which ones are meant."
+          yield* refused(file, [command, "dead-1", "--all"], either)
+          yield* refused(file, [command, "dead-1", "--error", "Boom"], either)
+          yield* refused(file, [command, "dead-1", "--dry-run"], "--dry-run is for many; give which ones are meant.")
+          for (const time of ["yesterday", "2026-13-01", "1e3", "5w", ""]) {
+            const why = `"${time}" is no time; give one as 2026-01-31T12:00Z, or how long ago, as 90m, 2h or 3d.`
+            yield* refused(file, [command, "--since", time], why)
+          }
+        }
+        yield* refused(file, ["redrive", "--all", "--body", "{}"], "--body is for one message; give its id.")
+        yield* refused(
+          file,
+          ["cancel", "--all", "--error", "Boom"],
+          "What has not ended has no error; leave --error out.",
         )
         yield* refused(file, ["redrive", "nobody"], "There is no message nobody in the log.")
         yield* refused(file, ["redrive", "done"], "Message done is done; only a dead letter can be redriven.")
@@ -173,12 +193,20 @@ describe("2 without an owner", () => {
           attempt: 1,
           attemptsBefore: 1,
         })
-        yield* said(file, ["redrive", "--all", "--actor", "barista"], ["0 dead letters were redriven."])
-        yield* said(file, ["redrive", "--all", "--tag", "Boom"], ["0 dead letters were redriven."])
+        const none = ["0 of 0 dead letters were redriven."]
+        yield* said(file, ["redrive", "--all", "--actor", "barista"], none)
+        yield* said(file, ["redrive", "--actor", "cashier/2"], none)
+        yield* said(file, ["redrive", "--task", "pour"], none)
+        yield* said(file, ["redrive", "--error", "Boom"], none)
+        // The samples are of the beginning of 2026.
+        yield* said(file, ["redrive", "--since", "2026-01-02"], none)
+        const meant = ["--error", "Late", "--actor", "cashier/1", "--task", "brew", "--since", "2026-01-01T00:00Z"]
+        yield* said(file, ["redrive", ...meant, "--dry-run"], ["dead-2", "1 of 1 dead letters would be redriven."])
+        expect(yield* rowOf(file, "dead-2")).toMatchObject({ status: "dead" })
         yield* said(
           file,
-          ["redrive", "--all", "--tag", "Late", "--actor", "cashier"],
-          [`Message dead-2 waits to be run again; ${later}`, "1 dead letters were redriven."],
+          ["redrive", ...meant],
+          [`Message dead-2 waits to be run again; ${later}`, "1 of 1 dead letters were redriven."],
         )
         const { out } = yield* runPontoon("routes", "--pool", "operator", "--db", file)
         expect(out).toContain("dead-1\t2\toperator\tbarista/1\tredriven with another body")
@@ -212,6 +240,36 @@ describe("2 without an owner", () => {
           yield* said(file, ["cancel", id], [`Message ${id} is cancelled.`])
           expect(yield* rowOf(file, id)).toMatchObject({ status: "cancelled" })
         }
+      }),
+    ))
+
+  it("cancel takes back what is meant, the oldest first, and no more than the limit", () =>
+    run(
+      Effect.gen(function* () {
+        const file = yield* temporaryFile
+        yield* Effect.scoped(
+          Effect.flatMap(SqliteStore.make(file), ({ commit }) =>
+            commit([appendClaimed("m0"), ...["m1", "m2", "m3"].map((id) => append(id)), append("x", { task: "pour" })]),
+          ),
+        )
+        yield* said(
+          file,
+          ["cancel", "--task", "brew", "--dry-run", "--limit", "2"],
+          ["m0", "m1", "2 of 4 unfinished messages would be cancelled."],
+        )
+        yield* said(
+          file,
+          ["cancel", "--task", "brew", "--limit", "3"],
+          [
+            ...["m0", "m1", "m2"].map((id) => `Message ${id} is cancelled.`),
+            "3 of 4 unfinished messages were cancelled; 1 left beyond the limit.",
+          ],
+        )
+        yield* said(
+          file,
+          ["cancel", "--all"],
+          ["Message m3 is cancelled.", "Message x is cancelled.", "2 of 2 unfinished messages were cancelled."],
+        )
       }),
     ))
 })
@@ -276,10 +334,76 @@ describe("3 with an owner", () => {
             "Message ran waits to be run again.",
             "",
           ],
-          "pontoon: 2 dead letters were redriven, and 1 refused.\n",
+          "pontoon: 2 of 3 dead letters were redriven; 1 refused.\n",
           1,
         ])
         expect(yield* system.outcome("dead-1")).toMatchObject({ status: "failed" })
+      }),
+    ))
+
+  it("of a full mailbox it waits as long as the owner says, and goes on; past its patience it says what is left", () =>
+    run(
+      Effect.gen(function* () {
+        const file = yield* temporaryFile
+        const dead = ["m0", "m1", "m2", "m3"]
+        yield* Effect.scoped(
+          Effect.flatMap(SqliteStore.make(file), ({ commit }) =>
+            commit(
+              dead.flatMap((id) => [
+                appendClaimed(id, { actorId: id === "m3" ? "2" : "1", task: "Brew", body: '{"drink":"tea"}' }),
+                settle(id, 1, "dead"),
+              ]),
+            ),
+          ),
+        )
+        let open = (): void => {}
+        const opened = new Promise<void>((resolve) => {
+          open = resolve
+        })
+        const Barista = Actor.make("barista", {
+          protocol: [Rpc.make("Brew", { payload: { drink: Schema.String }, success: Schema.String })],
+          mailbox: { capacity: 1 },
+          handlers: {
+            Brew: ({ drink }) =>
+              Effect.as(
+                Effect.promise(() => opened),
+                drink,
+              ),
+          },
+        })
+        const { system } = yield* openBar(file, Barista)
+        // The second that the owner asks for passes at once; every other wait is a real one.
+        const real = yield* Clock.Clock
+        let waits = 0
+        const quick = (then: () => void): Clock.Clock => ({
+          ...real,
+          currentTimeMillisUnsafe: () => real.currentTimeMillisUnsafe(),
+          currentTimeNanosUnsafe: () => real.currentTimeNanosUnsafe(),
+          currentTimeMillis: real.currentTimeMillis,
+          currentTimeNanos: real.currentTimeNanos,
+          sleep: (duration) =>
+            Duration.toMillis(duration) === 1_000
+              ? Effect.promise(async () => {
+                  waits++
+                  then()
+                  await new Promise((resolve) => setImmediate(resolve))
+                })
+              : real.sleep(duration),
+        })
+        const redriveAll = (then: () => void) =>
+          Effect.provideService(play(file, ["redrive", "--actor", "barista"]), Clock.Clock, quick(then))
+        const waiting = (id: string) => `Message ${id} waits to be run again.`
+        // One runs, one waits, and there is no room for the third; the other actor's goes on.
+        expect(yield* redriveAll(() => {})).toEqual({
+          lines: ["m0", "m1", "m3"].map(waiting),
+          failure: "3 of 4 dead letters were redriven; 1 left before full mailboxes.",
+        })
+        expect(waits).toBe(30)
+        expect(yield* redriveAll(open)).toEqual({
+          lines: [waiting("m2"), "1 of 1 dead letters were redriven."],
+          failure: undefined,
+        })
+        for (const id of dead) expect(yield* system.outcome(id)).toMatchObject({ status: "done" })
       }),
     ))
 

@@ -5,16 +5,9 @@
 import { Effect, Option, Schema } from "effect"
 import { type Address, formatAddress } from "../message/Address.ts"
 import { isFinal, type MessageRow } from "../message/Envelope.ts"
+import { type RecordedError, readError } from "../message/RecordedError.ts"
 import type { AttemptRow, LifecycleRow, LogReader, RouteRow } from "../ports/LogReader.ts"
 import type { ReadFailure } from "../ports/StoreFailure.ts"
-
-/** An error as the log holds it, as far as it can be read. */
-export interface RecordedError {
-  readonly tag: string
-  readonly message: string
-  readonly retry: "retryable" | "terminal" | undefined
-  readonly cause: string | undefined
-}
 
 /** What an actor was at some time: the last change before it. */
 export interface LifecycleMoment {
@@ -94,29 +87,6 @@ const BEGINS: ReadonlySet<string> = new Set(["ready", "degraded"])
 
 /** The pool under which redrives are kept in `routes`. */
 const OPERATOR = "operator"
-
-const decodeError = Schema.decodeUnknownOption(
-  Schema.fromJsonString(
-    Schema.Struct({
-      tag: Schema.String,
-      message: Schema.String,
-      retry: Schema.optionalKey(Schema.Literals(["retryable", "terminal"])),
-      cause: Schema.optionalKey(Schema.String),
-    }),
-  ),
-)
-
-/** Reads a stored failure record; what is none is kept as the message of an error called `Unknown`. */
-export const readError = (stored: string): RecordedError => {
-  const { cause, message, retry, tag } = Option.getOrElse(
-    decodeError(stored),
-    (): { tag: string; message: string; retry?: "retryable" | "terminal"; cause?: string } => ({
-      tag: "Unknown",
-      message: stored,
-    }),
-  )
-  return { tag, message, retry, cause }
-}
 
 const decodeRedrive = Schema.decodeUnknownOption(
   Schema.fromJsonString(

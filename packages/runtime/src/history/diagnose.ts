@@ -5,7 +5,8 @@
  * It counts and compares, and guesses where it says "likely". What it looks at is in the sentence, so that one who knows
  * better can see why it is wrong.
  */
-import type { HistoryAttempt, MessageHistory, RecordedError } from "./MessageHistory.ts"
+import type { RecordedError } from "../message/RecordedError.ts"
+import type { HistoryAttempt, MessageHistory } from "./MessageHistory.ts"
 
 export type Cause =
   /** It has not ended. */

@@ -12,6 +12,7 @@ import type {
   TerminalInvalidMessage,
   TerminalUnknownActor,
 } from "../message/DeliveryFailure.ts"
+import type { MessageSelection } from "./MessageSelection.ts"
 import type { CommitFailure, ReadFailure } from "./StoreFailure.ts"
 
 export type RedriveFailure =
@@ -23,12 +24,44 @@ export type RedriveFailure =
   | CommitFailure
   | ReadFailure
 
+/** What became of a selection of dead letters. */
+export interface RedriveReport {
+  /** Dead letters that the selection means. */
+  readonly matched: number
+  /** Ids that wait to be run again. */
+  readonly redriven: ReadonlyArray<string>
+  /** Those that cannot be redriven, and why. */
+  readonly refused: ReadonlyArray<{ readonly messageId: string; readonly message: string }>
+  /** Neither: beyond the limit, or in front of a full mailbox. The same selection means them again. */
+  readonly left: number
+  /** Present where a mailbox was full: worth another try after so long. */
+  readonly retryAfterMs?: number
+  /** Present where the store or the end of the system cut it short: why. */
+  readonly stopped?: string
+}
+
+/** What became of a selection of unfinished messages. */
+export interface CancelReport {
+  readonly matched: number
+  readonly cancelled: ReadonlyArray<string>
+  /** Beyond the limit, or ended meanwhile. */
+  readonly left: number
+}
+
 export interface Operations {
   /**
    * Has a dead letter run again, at its id and with a fresh budget of attempts; with `body`, on that in place of its own.
    * Succeeds when it is on disk and waits.
    */
   readonly redrive: (messageId: string, body?: string) => Effect.Effect<void, RedriveFailure>
+  /** Redrives the dead letters of a selection, one commit each, at most `limit` of them. */
+  readonly redriveMany: (
+    selection: MessageSelection,
+  ) => Effect.Effect<RedriveReport, ReadFailure | TerminalInvalidMessage>
+  /** Takes back the unfinished messages of a selection, at most `limit` of them. */
+  readonly cancelMany: (
+    selection: MessageSelection,
+  ) => Effect.Effect<CancelReport, ReadFailure | TerminalInvalidMessage>
   /** Takes a message back; false where it has ended already, or never was. */
   readonly cancel: (messageId: string) => Effect.Effect<boolean>
   /** Stops an actor; false where it is not in memory, or has stopped. */

@@ -11,7 +11,7 @@ import { Effect, Logger, Option, Schema, type Scope } from "effect"
 import { Argument, CliConfig, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
 import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import { type Output, processOutput } from "./Output.ts"
-import { cancel as cancelMessage, redrive as redriveLetters, stop as stopActor } from "./operate.ts"
+import { cancel as cancelMessages, type ManyChoice, redrive as redriveLetters, stop as stopActor } from "./operate.ts"
 import { printBackup } from "./printBackup.ts"
 import { printDeadLetter } from "./printDeadLetter.ts"
 import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
@@ -43,8 +43,10 @@ const root = Command.make("pontoon").pipe(
     ),
     limit: Flag.Int("limit").pipe(
       Flag.withSchema(Limit),
-      Flag.withDescription(`The newest rows to print, from 1 to ${READ_LIMIT_MAX} (default ${LIMIT_DEFAULT})`),
-      Flag.withDefault(LIMIT_DEFAULT),
+      Flag.withDescription(
+        `The newest rows to print (default ${LIMIT_DEFAULT}), or the oldest messages to act on; from 1 to ${READ_LIMIT_MAX}`,
+      ),
+      Flag.optional,
     ),
   }),
   Command.withDescription(
@@ -65,16 +67,23 @@ const inspect = <E>(
     Effect.gen(function* () {
       const { db, json, limit } = yield* root
       const log = yield* openInspectedLog(db)
-      yield* print(log, processOutput(), { limit, isJson: json })
+      yield* print(log, processOutput(), { limit: Option.getOrElse(limit, () => LIMIT_DEFAULT), isJson: json })
     }),
   )
 
-/** A command that does something. */
-const operate = <E>(change: (db: string, output: Output, isJson: boolean) => Effect.Effect<void, E, Scope.Scope>) =>
+/** A command that does something; to at most `limit` messages, where it was given. */
+const operate = <E>(
+  change: (
+    db: string,
+    output: Output,
+    isJson: boolean,
+    limit: number | undefined,
+  ) => Effect.Effect<void, E, Scope.Scope>,
+) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { db, json } = yield* root
-      yield* change(db, processOutput(), json)
+      const { db, json, limit } = yield* root
+      yield* change(db, processOutput(), json, Option.getOrUndefined(limit))
     }),
   )
 
@@ -152,44 +161,78 @@ const stats = Command.make("stats", {}, () => inspect(printStats)).pipe(
   Command.withDescription("Messages by status, and latency per actor type and task"),
 )
 
+/** Which messages a command means, where it means many. */
+const selection = {
+  all: Flag.Boolean("all").pipe(Flag.withDescription("All of them"), Flag.withDefault(false)),
+  actor: Flag.String("actor").pipe(
+    Flag.withMetavar("TYPE[/ID]"),
+    Flag.withDescription("Those of this actor, or of all actors of this type"),
+    Flag.optional,
+  ),
+  task: Flag.String("task").pipe(Flag.withMetavar("TASK"), Flag.withDescription("Those for this task"), Flag.optional),
+  error: Flag.String("error").pipe(
+    Flag.withAlias("tag"),
+    Flag.withMetavar("TAG"),
+    Flag.withDescription("Those whose error has this tag"),
+    Flag.optional,
+  ),
+  since: Flag.String("since").pipe(
+    Flag.withMetavar("TIME"),
+    Flag.withDescription("Those that died since; a date, or how long ago: 90m, 2h, 3d"),
+    Flag.optional,
+  ),
+  dryRun: Flag.Boolean("dry-run").pipe(
+    Flag.withDescription("Say which ones are meant, and change nothing"),
+    Flag.withDefault(false),
+  ),
+}
+
+interface SelectionValues {
+  readonly id: Option.Option<string>
+  readonly all: boolean
+  readonly actor: Option.Option<string>
+  readonly task: Option.Option<string>
+  readonly error: Option.Option<string>
+  readonly since: Option.Option<string>
+  readonly dryRun: boolean
+}
+
+const toChoice = (values: SelectionValues, limit: number | undefined): ManyChoice => ({
+  messageId: Option.getOrUndefined(values.id),
+  isAll: values.all,
+  actor: Option.getOrUndefined(values.actor),
+  task: Option.getOrUndefined(values.task),
+  errorTag: Option.getOrUndefined(values.error),
+  since: Option.getOrUndefined(values.since),
+  isDryRun: values.dryRun,
+  limit,
+})
+
 const redrive = Command.make(
   "redrive",
   {
     id: Argument.String("id").pipe(Argument.withDescription("The id of a dead letter"), Argument.optional),
-    all: Flag.Boolean("all").pipe(Flag.withDescription("Every dead letter"), Flag.withDefault(false)),
-    actor: Flag.String("actor").pipe(
-      Flag.withMetavar("TYPE"),
-      Flag.withDescription("With --all: only those of actors of this type"),
-      Flag.optional,
-    ),
-    tag: Flag.String("tag").pipe(
-      Flag.withMetavar("TAG"),
-      Flag.withDescription("With --all: only those whose last error has this tag"),
-      Flag.optional,
-    ),
+    ...selection,
     body: Flag.String("body").pipe(
       Flag.withMetavar("JSON"),
-      Flag.withDescription("Run it on this body in place of its own"),
+      Flag.withDescription("With an id: run it on this body in place of its own"),
       Flag.optional,
     ),
   },
-  ({ id, all, actor, tag, body }) =>
-    operate((db, output, isJson) =>
-      redriveLetters(db, output, isJson, {
-        messageId: Option.getOrUndefined(id),
-        isAll: all,
-        actorType: Option.getOrUndefined(actor),
-        tag: Option.getOrUndefined(tag),
-        body: Option.getOrUndefined(body),
-      }),
+  ({ body, ...values }) =>
+    operate((db, output, isJson, limit) =>
+      redriveLetters(db, output, isJson, { ...toChoice(values, limit), body: Option.getOrUndefined(body) }),
     ),
 ).pipe(Command.withDescription("Has dead letters run again, with a fresh budget of attempts"))
 
 const cancel = Command.make(
   "cancel",
-  { id: Argument.String("id").pipe(Argument.withDescription("A message id")) },
-  ({ id }) => operate((db, output, isJson) => cancelMessage(db, output, isJson, id)),
-).pipe(Command.withDescription("Takes a message back that has not ended"))
+  {
+    id: Argument.String("id").pipe(Argument.withDescription("A message id"), Argument.optional),
+    ...selection,
+  },
+  (values) => operate((db, output, isJson, limit) => cancelMessages(db, output, isJson, toChoice(values, limit))),
+).pipe(Command.withDescription("Takes back messages that have not ended"))
 
 const stop = Command.make(
   "stop",

@@ -43,10 +43,6 @@ const decodeFailure = Schema.decodeUnknownOption(
   Schema.fromJsonString(Schema.Struct({ tag: Schema.String, message: Schema.String })),
 )
 
-/** The tag of a stored failure record, where it is one. */
-export const failureTag = (error: string | null): string | undefined =>
-  error === null ? undefined : Option.getOrUndefined(decodeFailure(error))?.tag
-
 /** A stored failure record as `Tag: message`; anything else as it is. */
 export const formatFailure = (error: string | null): string => {
   if (error === null) return ""

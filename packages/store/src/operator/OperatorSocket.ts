@@ -23,7 +23,11 @@ const carryOut = (operations: Operations, request: OperatorRequest): Effect.Effe
       const { body, messageId } = request
       return Effect.match(operations.redrive(messageId, body), {
         onSuccess: () => ({ ok: true, message: `Message ${messageId} waits to be run again.` }),
-        onFailure: ({ message }) => ({ ok: false, message }),
+        onFailure: (failure) => ({
+          ok: false,
+          message: failure.message,
+          ...(failure._tag === "RetryableMailboxFull" ? { retryAfterMs: failure.retryAfterMs } : {}),
+        }),
       })
     }
     case "cancel": {

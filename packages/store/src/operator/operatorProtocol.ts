@@ -24,6 +24,8 @@ export const OperatorAnswer = Schema.Struct({
   ok: Schema.Boolean,
   /** One sentence: what was done, or why it was not. */
   message: Schema.String,
+  /** Where it was not done because a mailbox is full: worth another try after so long. */
+  retryAfterMs: Schema.optionalKey(Schema.Number),
 })
 export type OperatorAnswer = typeof OperatorAnswer.Type
 
