@@ -21,6 +21,7 @@ import { Askers } from "./life/Askers.ts"
 import { closing, ending, replyOf } from "./life/answer.ts"
 import { ChunkClock } from "./life/ChunkClock.ts"
 import { feedback, type Score } from "./life/feedback.ts"
+import { IdMap } from "./life/IdMap.ts"
 import type { LiveMessage } from "./life/LiveMessage.ts"
 import { Life } from "./life/life.ts"
 import { readMessage } from "./life/readChunks.ts"
@@ -187,7 +188,7 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
     services,
     fork,
     registry,
-    live: new Map(),
+    live: new IdMap(),
     askers: new Askers(),
     chunkClock: new ChunkClock(fork, settings.chunkLingerMs),
     nextOrder: 0,

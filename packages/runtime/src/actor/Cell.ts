@@ -6,6 +6,7 @@ import type { Scope } from "effect"
 import { type Address, formatAddress } from "../message/Address.ts"
 import type { Write } from "../ports/Write.ts"
 import type { AnyActor } from "./Actor.ts"
+import { Bag } from "./Bag.ts"
 import { takesMessages } from "./lifecycle.ts"
 import { Mailbox, type Queued } from "./Mailbox.ts"
 import { initialLifecycle, type Lifecycle } from "./stepLifecycle.ts"
@@ -17,7 +18,7 @@ export class Cell<M extends Queued> {
   readonly actor: AnyActor
   readonly mailbox: Mailbox<M>
   /** What runs, and what holds a place while its claim is written. */
-  readonly running = new Set<M>()
+  readonly running = new Bag<M>()
   /** Places held for messages that are being accepted and run at once. */
   reserved = 0
   /** Places in the mailbox held for messages that are on their way into it; its bound counts them. */

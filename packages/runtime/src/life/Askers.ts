@@ -3,20 +3,38 @@
  * stream that there is something new to read, and its handler whether a reader is too far behind.
  */
 import type { Ending } from "./Ending.ts"
+import { IdMap } from "./IdMap.ts"
 import type { Reader } from "./Reader.ts"
 
 export class Askers {
-  readonly #waiting = new Map<string, Set<(ending: Ending) => void>>()
+  /** A message has one asker nearly always. */
+  readonly #waiting = new IdMap<Array<(ending: Ending) => void>>()
   readonly #reading = new Map<string, Set<Reader>>()
 
   /** Calls `then` at the message's end; the result stops waiting. */
   wait(messageId: string, then: (ending: Ending) => void): () => void {
-    return add(this.#waiting, messageId, then)
+    const waiting = this.#waiting.get(messageId)
+    if (waiting === undefined) this.#waiting.set(messageId, [then])
+    else waiting.push(then)
+    return () => this.#stop(messageId, then)
+  }
+
+  #stop(messageId: string, then: (ending: Ending) => void): void {
+    const waiting = this.#waiting.get(messageId)
+    const index = waiting?.indexOf(then) ?? -1
+    if (waiting === undefined || index < 0) return
+    waiting.splice(index, 1)
+    if (waiting.length === 0) this.#waiting.delete(messageId)
   }
 
   /** Rings for the reader at every new chunk, and at the end; the result stops reading. */
   read(messageId: string, reader: Reader): () => void {
-    return add(this.#reading, messageId, reader)
+    const reading = this.#reading.get(messageId) ?? new Set<Reader>()
+    this.#reading.set(messageId, reading.add(reader))
+    return () => {
+      reading.delete(reader)
+      if (reading.size === 0 && this.#reading.get(messageId) === reading) this.#reading.delete(messageId)
+    }
   }
 
   /** Whether anybody waits for the message. */
@@ -39,8 +57,11 @@ export class Askers {
 
   end(messageId: string, ending: Ending): void {
     const waiting = this.#waiting.get(messageId)
-    this.#waiting.delete(messageId)
-    if (waiting !== undefined) for (const waiter of waiting) waiter(ending)
+    if (waiting !== undefined) {
+      this.#waiting.delete(messageId)
+      for (const waiter of waiting) waiter(ending)
+    }
+    if (this.#reading.size === 0) return
     const readers = this.#reading.get(messageId)
     if (readers === undefined) return
     for (const reader of readers) reader.ending = ending
@@ -49,16 +70,7 @@ export class Askers {
 
   /** Ends every wait. */
   endAll(ending: (messageId: string) => Ending): void {
-    for (const messageId of [...this.#waiting.keys()]) this.end(messageId, ending(messageId))
+    for (const messageId of [...this.#waiting.ids()]) this.end(messageId, ending(messageId))
     for (const messageId of [...this.#reading.keys()]) this.end(messageId, ending(messageId))
-  }
-}
-
-const add = <F>(map: Map<string, Set<F>>, key: string, then: F): (() => void) => {
-  const set = map.get(key) ?? new Set<F>()
-  map.set(key, set.add(then))
-  return () => {
-    set.delete(then)
-    if (set.size === 0 && map.get(key) === set) map.delete(key)
   }
 }

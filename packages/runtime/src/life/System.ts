@@ -11,6 +11,7 @@ import type { Signals } from "../supervision/adaptive/signals.ts"
 import type { AnyPool } from "../supervision/Pool.ts"
 import type { Askers } from "./Askers.ts"
 import type { ChunkClock } from "./ChunkClock.ts"
+import type { IdMap } from "./IdMap.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 
 export interface Settings {
@@ -92,7 +93,7 @@ export interface System {
   readonly fork: <A, E>(effect: Effect.Effect<A, E, unknown>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
   readonly registry: Registry<LiveMessage>
   /** Every message that is accepted and not ended, by id. */
-  readonly live: Map<string, LiveMessage>
+  readonly live: IdMap<LiveMessage>
   readonly askers: Askers
   readonly chunkClock: ChunkClock
   /** Counts accepted messages; see `LiveMessage.order`. */

@@ -8,6 +8,7 @@
  * comes free is enough. So a handler that races two asks is not called stuck while one of them can still be answered,
  * and one that asks several at a time and needs them all is found only if the last one closes the ring.
  */
+import type { IdMap } from "./IdMap.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 
 /** Handlers looked at for one ask. A ring longer than that has a bug of another kind, and deadlines. */
@@ -22,10 +23,10 @@ export interface Wait {
 }
 
 export class WaitGraph {
-  readonly #live: ReadonlyMap<string, LiveMessage>
+  readonly #live: Pick<IdMap<LiveMessage>, "get">
   readonly #open = new Map<LiveMessage, Set<Wait>>()
 
-  constructor(live: ReadonlyMap<string, LiveMessage>) {
+  constructor(live: Pick<IdMap<LiveMessage>, "get">) {
     this.#live = live
   }
 
