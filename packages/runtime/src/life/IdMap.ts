@@ -24,6 +24,7 @@ const hash = (id: string): number => {
   return (value ^ (value >>> 15)) >>> 0
 }
 
+/** Never gets smaller: what was once needed, a backlog, comes again. */
 export class IdMap<V> {
   #ids: Array<string | undefined> = new Array(CAPACITY_MIN).fill(undefined)
   #values: Array<V | undefined> = new Array(CAPACITY_MIN).fill(undefined)
