@@ -8,6 +8,7 @@ export type {
   DispatchNote,
   NumberedChunk,
   ReadOptions,
+  SameTask,
   SendOptions,
   StreamOptions,
 } from "./actor/ActorContext.ts"

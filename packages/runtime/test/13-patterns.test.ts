@@ -4,7 +4,6 @@ import {
   Actor,
   type ActorContext,
   bestOf,
-  forward,
   forwardStream,
   makeTopic,
   type ScatterOptions,
@@ -14,7 +13,7 @@ import {
 import { Effect, Fiber, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
-import { Declared, Gate, makeTalker, makeWorker, Talk, Work } from "./support/actors.ts"
+import { Declared, Gate, makeTalker, makeWorker, Talk, type Work } from "./support/actors.ts"
 import { everyCommit } from "./support/everyCommit.ts"
 import { makeWorld, row, rows, turns, type World } from "./support/World.ts"
 
@@ -418,32 +417,7 @@ const makeSink = <E extends ReturnType<typeof makeTopic<"many", typeof Schema.In
   Actor.make("sink", { protocol: [event], handlers: { "many.Event": () => Effect.void } as never })
 
 describe("4 forwarding", () => {
-  it.effect("4.1 answers with the other's answer or error, also when it dies on the way", () =>
-    Effect.gen(function* () {
-      const Front = Actor.make("front", {
-        protocol: [Work],
-        concurrency: 8,
-        handlers: {
-          Work: (payload, actor) => forward(actor, Oracle.ref(payload.n === 1 ? "4" : "bad"), "Work", payload),
-        },
-      })
-      yield* everyCommit({
-        actors: [Front, Oracle],
-        drive: ({ system }) => system.ask(Front.ref("f"), "Work", { n: 1 }, { idempotencyKey: "k" }),
-        check: (world) =>
-          Effect.sync(() => {
-            expect(row(world)).toMatchObject({ status: "done", reply: "40" })
-            expect(row(world, 1)).toMatchObject({ causationId: row(world).id, correlationId: row(world).id })
-            expect(rows(world).length).toBe(2)
-          }),
-      })
-      const world = yield* makeWorld({ actors: [Front, Oracle] })
-      expect(yield* Effect.flip(world.system.ask(Front.ref("f"), "Work", { n: 2 }))).toEqual(
-        new Declared({ message: "no from bad" }),
-      )
-    }),
-  )
-  it.effect("4.2 hands on a stream chunk by chunk", () =>
+  it.effect("4.1 hands on a stream chunk by chunk", () =>
     Effect.gen(function* () {
       const Talker = makeTalker("talker", (n, actor) =>
         Effect.gen(function* () {

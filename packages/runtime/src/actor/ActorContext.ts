@@ -9,7 +9,13 @@ import type { Duration, Effect, Schema, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { Pace } from "../life/Reader.ts"
 import type { Address } from "../message/Address.ts"
-import type { AskFailure, OutcomeFailure, SendFailure, TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
+import type {
+  AskFailure,
+  OutcomeFailure,
+  SendFailure,
+  TerminalForwardLoop,
+  TerminalReplayMismatch,
+} from "../message/DeliveryFailure.ts"
 import type { TerminalInvalidStep } from "../message/StepFailure.ts"
 import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
 import type { Ref } from "./Ref.ts"
@@ -111,6 +117,9 @@ export interface CurrentMessage {
   readonly deadlineAtMs: number | null
 }
 
+/** What a ref must be whose tasks `U` are to hold the task `T` itself: anything where they do, impossible where not. */
+export type SameTask<T, U> = [T] extends [U] ? unknown : never
+
 export interface ActorContext<T extends AnyTask, State, Resource> {
   readonly self: Address
   readonly message: CurrentMessage
@@ -174,6 +183,14 @@ export interface ActorContext<T extends AnyTask, State, Resource> {
   readonly stream: AskStream<ChildStreamOptions>
   /** The message leaves with the seal. */
   readonly send: Tell<ChildOptions, SendFailure>
+  /**
+   * Hands this message on: when the handler is done, `ref` answers it in its place. It keeps its id, its asker, its deadline
+   * and its body; `ref` must have the same task. State and sends are sealed, what the handler gives is dropped, and its
+   * place is free. A handler that has emitted chunks cannot hand on, and no message is handed on more than 16 times.
+   */
+  readonly forward: <U extends AnyTask>(
+    ref: Ref<U> & SameTask<T, U>,
+  ) => Effect.Effect<Whole<T>, SendFailure | TerminalForwardLoop>
   /**
    * Ends this attempt and puts its message aside, until `unstashAll`: neither a failure nor an attempt of its budget. What
    * was set and sent is dropped, as when a handler fails; steps, asks and chunks stay. The message counts against

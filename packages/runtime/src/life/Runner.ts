@@ -140,6 +140,7 @@ export class Runner {
     noteSignals(system, message, found)
     const over = (): void => {
       for (const { to } of outgoing) releasePlace(to.cell)
+      if (attempt?.handOver !== undefined) releasePlace(attempt.handOver.over.to.cell)
       this.#busy.leave()
     }
     if (found._tag === "Abandoned") {
@@ -201,9 +202,12 @@ export class Runner {
       sealed.writes.push(putActor(cell, undefined, system.now()), ...cell.unwritten)
       cell.unwritten = []
     }
+    const given = sealed.outcome._tag === "HandedOn" ? sealed.outcome.over.to.cell : undefined
     for (const { cell: target } of sealed.sent) target.arriving++
+    if (given !== undefined) given.arriving++
     commitUntilTaken(system, sealed.writes, (exit) => {
       for (const { cell: target } of sealed.sent) target.arriving--
+      if (given !== undefined) given.arriving--
       if (Exit.isSuccess(exit)) {
         this.#sealed(message, found, sealed, exit.value, next)
         this.#rest(cell, over)

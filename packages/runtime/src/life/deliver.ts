@@ -9,7 +9,7 @@ import {
   TerminalIdempotencyConflict,
   TerminalReplayMismatch,
 } from "../message/DeliveryFailure.ts"
-import type { Envelope, MessageRow } from "../message/Envelope.ts"
+import { type Envelope, firstAddresseeOf, type MessageRow } from "../message/Envelope.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { Append, RouteDecision, Write } from "../ports/Write.ts"
 import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
@@ -64,8 +64,7 @@ export const countWithdrawn = (system: System, message: LiveMessage): void =>
   uncount(system, message.envelope, message.cell.key)
 
 /** What a handler sent, as far as it has to send it again: a reroute within a pool, or another payload, is not another act. */
-const actOf = ({ actorId, actorType, pool, task }: Envelope): string =>
-  `${task} to ${pool === null ? `${actorType}/${actorId}` : `pool ${pool}`}`
+const actOf = (envelope: Envelope): string => `${envelope.task} to ${firstAddresseeOf(envelope)}`
 
 const repeated = (envelope: Envelope, row: MessageRow): Exit.Exit<Delivered, DeliverFailure> => {
   if (row.id === envelope.id) {

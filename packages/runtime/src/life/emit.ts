@@ -33,6 +33,7 @@ export class ChunkWriter implements Flushing {
   #writing = false
   /** Whether `emit` waits for a reader. */
   #isHeld = false
+  #isClosed = false
   #failure: CommitFailure | undefined = undefined
   #onWritten: Array<() => void> = []
 
@@ -41,6 +42,16 @@ export class ChunkWriter implements Flushing {
     this.#message = message
     this.#codec = codec
     if (message.attempt === 1) this.#recorded = 0
+  }
+
+  /** The message is handed on: what is said from now on would be taken for the target's. */
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** How many chunks the handler has said. */
+  get said(): number {
+    return this.#next
   }
 
   /**
@@ -76,6 +87,9 @@ export class ChunkWriter implements Flushing {
     if (this.#next < this.#recorded) {
       this.#next++
       return Effect.void
+    }
+    if (this.#isClosed) {
+      return Effect.die(new Error(`Message ${this.#message.id} is handed on; its handler cannot emit any more.`))
     }
     const { askers } = this.#system
     if (askers.holder(this.#message.id, this.#next) === undefined) return this.#add(data)

@@ -13,6 +13,7 @@ import type { Address } from "../message/Address.ts"
 import type { AskFailure, SendFailure } from "../message/DeliveryFailure.ts"
 import type { Request } from "./compose.ts"
 import type { ChunkWriter } from "./emit.ts"
+import { type HandOver, handOn } from "./handOn.ts"
 import { all, branches, race } from "./journal/branch.ts"
 import { childOf, sentBy } from "./journal/child.ts"
 import { Journal } from "./journal/Journal.ts"
@@ -58,6 +59,7 @@ class HandlerContext implements ErasedContext, Attempt {
   #ordinal = 0
   #random: (() => number) | undefined = undefined
   #journal: Journal | undefined = undefined
+  #handOver: HandOver | undefined = undefined
   readonly #system: System
   readonly #dispatch: Dispatch
   readonly #live: LiveMessage
@@ -160,6 +162,28 @@ class HandlerContext implements ErasedContext, Attempt {
             this.#dispatch.prepareSend(request, options?.dispatch, this.#outgoing),
           ),
     )
+
+  get handOver(): Attempt["handOver"] {
+    if (this.#handOver === undefined) return undefined
+    // A later attempt has a journal anyway; a first one that has asked or sent has used numbers of the first.
+    const journal = this.#journal?.index ?? (this.#ordinal > 0 ? 0 : undefined)
+    return { over: this.#handOver, journal }
+  }
+
+  readonly forward: ErasedContext["forward"] = (ref) =>
+    Effect.suspend(() => {
+      // Recalled for its compensations, it stops where its records end.
+      if (this.#journal?.mode === "recall") return Effect.never
+      if (this.#handOver !== undefined) {
+        return Effect.die(new Error(`Message ${this.#live.id} is handed on already; a handler can do so once.`))
+      }
+      return Effect.map(handOn(this.#system, this.#live, ref, this.#writer), (over) => {
+        this.#handOver = over
+        this.#writer?.close()
+        // Nobody's answer: the type is that of whoever answers in its place.
+        return undefined as never
+      })
+    })
 
   get stash(): ErasedContext["stash"] {
     return Effect.suspend(() => {

@@ -24,7 +24,7 @@ export type PrepareFailure = Effect.Error<ReturnType<typeof compose> | ReturnTyp
 const DEPTH_MAX = 64
 
 /** Refuses an ask that would wait for a message that waits for it. */
-const refuseCycle = (system: System, parent: LiveMessage, to: Route) => {
+export const refuseCycle = (system: System, parent: LiveMessage, to: Route) => {
   let ancestor: LiveMessage | undefined = parent
   for (let depth = 0; ancestor !== undefined; depth++) {
     const serial = ancestor.cell.actor.concurrency === 1

@@ -7,6 +7,7 @@ import type { ErasedContext } from "../actor/ActorContext.ts"
 import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
 import { TerminalStateTooLarge } from "../message/StepFailure.ts"
+import type { HandOver } from "./handOn.ts"
 import { plannedEnd, recall } from "./journal/compensate.ts"
 import type { Journal } from "./journal/Journal.ts"
 import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
@@ -26,6 +27,8 @@ export interface Processed {
   readonly reply: string
   /** Encoded state, where the handler set one; `value` is the same, decoded. */
   readonly state: { readonly text: string; readonly value: unknown } | undefined
+  /** Set where the message is not answered but handed on; `journal` as `handOnWrites` takes it. */
+  readonly handOver?: { readonly over: HandOver; readonly journal: number | undefined }
 }
 
 /** The handler is not run: its message comes to an end that an earlier attempt, or somebody else, has decided. */
@@ -41,6 +44,8 @@ export class Ending {
 export interface Attempt {
   readonly context: ErasedContext
   readonly stateChanged: boolean
+  /** Set where the message is to be handed on when its handler is done. */
+  readonly handOver: Processed["handOver"]
   /** The journal, opened by whoever asks first. */
   readonly journal: Journal
   /** The same, undefined where nobody has had a use for it. */
@@ -96,7 +101,8 @@ const encodeOutcome = (
   value: unknown,
 ): Effect.Effect<Processed, TerminalStateTooLarge> =>
   Effect.flatMapEager(
-    orDieEager(codec.encodeReply(value)),
+    // What a handler gives that has handed its message on is nobody's answer.
+    attempt.handOver === undefined ? orDieEager(codec.encodeReply(value)) : Effect.succeed(""),
     (reply): Effect.Effect<Processed, TerminalStateTooLarge> => {
       const { cell } = message
       if (!attempt.stateChanged) return Effect.succeed({ reply, state: undefined })
@@ -169,6 +175,10 @@ export const process = (
   return Effect.flatMapEager(payload, (decoded) => {
     const handle = () => cell.actor.handle(envelope.task, decoded, attempt.context)
     const handled = message.attempt === 1 ? handle() : runAgain(attempt, handle)
-    return Effect.flatMap(handled, (value) => encodeOutcome(system, message, codec, attempt, value))
+    return Effect.flatMap(handled, (value) => {
+      const processed = encodeOutcome(system, message, codec, attempt, value)
+      const { handOver } = attempt
+      return handOver === undefined ? processed : Effect.map(processed, (each) => ({ ...each, handOver }))
+    })
   })
 }

@@ -8,7 +8,7 @@ import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask, TaskCodec } from "../actor/Task.ts"
 import { formatAddress } from "../message/Address.ts"
 import { TerminalInvalidMessage } from "../message/DeliveryFailure.ts"
-import type { MessageRow } from "../message/Envelope.ts"
+import { addresseeOf, firstAddresseeOf, handedOnFrom, type MessageRow } from "../message/Envelope.ts"
 import type { ChunkRow } from "../ports/MessageStore.ts"
 import { closing, decodeReply, replyOf } from "./answer.ts"
 import { mistakeInPace, type Pace, Reader } from "./Reader.ts"
@@ -123,9 +123,11 @@ const mistakeIn = (ref: Ref<AnyTask>, task: string, { from = 0, ...pace }: ReadO
 const mismatchOf = (ref: Ref<AnyTask>, task: string, row: MessageRow): string | undefined => {
   if (row.task !== task) return `it is a ${row.task}, and not a ${task}.`
   const target = formatAddress({ type: row.actorType, id: row.actorId })
-  const sentTo = row.pool === null ? target : `pool ${row.pool}`
+  const sentTo = firstAddresseeOf(row)
   const named = ref.kind === "pool" ? `pool ${ref.type}` : formatAddress(ref)
-  return named === target || named === sentTo ? undefined : `it was sent to ${sentTo}, and not to ${named}.`
+  // Also by whom it was handed on to, and from.
+  const known = [target, addresseeOf(row), ...handedOnFrom(row)].includes(named)
+  return known ? undefined : `it was sent to ${sentTo}, and not to ${named}.`
 }
 
 /** Reads an accepted message, whoever sent it, from a number on. */

@@ -3,12 +3,13 @@
  * the asker is told, memory follows the log.
  */
 import { Effect } from "effect"
-import type { Envelope, MessageRow } from "../message/Envelope.ts"
+import { addresseeOf, type Envelope, firstAddresseeOf, type MessageRow } from "../message/Envelope.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import { failed, freshSignals, released, succeeded } from "../supervision/adaptive/signals.ts"
 import { closing, replyOf } from "./answer.ts"
 import { countAssigned, poolOf } from "./deliver.ts"
+import { handedOver } from "./handOn.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
 import type { Seal } from "./seal.ts"
@@ -43,9 +44,8 @@ const sameKey = (row: MessageRow, sent: Envelope): boolean =>
   sent.idempotencyKey !== null &&
   row.idempotencyKey === sent.idempotencyKey &&
   row.task === sent.task &&
-  row.pool === sent.pool &&
-  // A message to a pool answers for the pool, wherever it has moved.
-  (sent.pool !== null || (row.actorType === sent.actorType && row.actorId === sent.actorId))
+  // Wherever it has moved, or was handed on to, it answers for whom it was sent to.
+  firstAddresseeOf(row) === addresseeOf(sent)
 
 /**
  * Which of the sends of a commit were not new. The receipt gives the messages that stood in the way, in the order of
@@ -84,6 +84,14 @@ export const follow = (
     if (outcome.state !== undefined) message.cell.state = outcome.state.value
     if (message.unstashes && outcome.reply.status === "done") message.cell.mailbox.unstash()
     forget(system, message)
+  } else if (outcome._tag === "HandedOn") {
+    const { over, state } = outcome
+    if (state !== undefined) message.cell.state = state.value
+    if (message.unstashes) message.cell.mailbox.unstash()
+    handedOver(message, over)
+    requeue(message, over.to.cell, message.dueAtMs)
+    countAssigned(system, message.envelope, message.cell.key)
+    waiting.push(message)
   } else {
     const stashed = outcome._tag === "Stashed"
     requeue(message, stashed ? message.cell : outcome.cell, stashed ? message.dueAtMs : outcome.dueAtMs)

@@ -8,6 +8,7 @@ import type { FailureRecord, Reply } from "../message/Reply.ts"
 import type { AppendChunk, Write } from "../ports/Write.ts"
 import { backoffMs } from "../supervision/restartPolicy.ts"
 import { appendWrite, dispatchWrite, poolOf } from "./deliver.ts"
+import { type HandOver, handOnWrites } from "./handOn.ts"
 import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
 import { routeWithin } from "./route.ts"
@@ -22,6 +23,7 @@ export interface Seal {
     /** `putOff`: nothing failed, and the attempt does not count. */
     | { readonly _tag: "Again"; readonly cell: LiveCell; readonly dueAtMs: number; readonly putOff: boolean }
     | { readonly _tag: "Stashed" }
+    | { readonly _tag: "HandedOn"; readonly over: HandOver; readonly state: { readonly value: unknown } | undefined }
   /** Messages that the handler sent, now in the log. */
   readonly sent: ReadonlyArray<{ readonly envelope: Envelope; readonly cell: LiveCell }>
 }
@@ -86,12 +88,16 @@ const sealDone = (
   outgoing: ReadonlyArray<Prepared>,
   nowMs: number,
 ): Seal => {
-  const { reply, state } = verdict.processed
+  const { handOver, reply, state } = verdict.processed
   const { cell } = message
   const sends = outgoing.map((each) => ({ ...sendWrites(system, each), cell: each.to.cell }))
-  const writes: Array<Write> = [...chunks, settle(message, "done", reply, null, nowMs)]
+  const writes: Array<Write> =
+    handOver === undefined
+      ? [...chunks, settle(message, "done", reply, null, nowMs)]
+      : handOnWrites(message, handOver.over, handOver.journal, nowMs)
   if (state !== undefined) writes.push(putActor(cell, state.text, nowMs))
   for (const send of sends) writes.push(...send.writes)
+  if (handOver !== undefined) return { writes, outcome: { _tag: "HandedOn", over: handOver.over, state }, sent: sends }
   return {
     writes,
     outcome: { _tag: "Ended", reply: { messageId: message.id, status: "done", reply, error: null }, state },

@@ -66,6 +66,12 @@ export class TerminalReentrantAsk extends Schema.TaggedError<TerminalReentrantAs
   message: Schema.String,
 }) {}
 
+/** A message has been handed on too often: its actors hand it round in a circle. */
+export class TerminalForwardLoop extends Schema.TaggedError<TerminalForwardLoop>()("TerminalForwardLoop", {
+  messageId: Schema.String,
+  message: Schema.String,
+}) {}
+
 /** A handler that runs again does something else than the first time: its code must have changed, or is not deterministic. */
 export class TerminalReplayMismatch extends Schema.TaggedError<TerminalReplayMismatch>()("TerminalReplayMismatch", {
   messageId: Schema.String,

@@ -1,36 +1,32 @@
 /**
  * The boundary between who is asked and who answers: a handler hands its request on, and the answer goes to whoever asked.
  *
- * The forwarder's message ends with the other's answer, so the asker keeps waiting for the same message, with its
- * deadline and its place in the causal tree. Until then the forwarder has one message running: an actor that forwards
- * should have a `concurrency` above 1, and no state of its own.
+ * `forward` gives the message itself away: the handler is done at once, and holds no place until the answer is there. To
+ * change what is asked, or to do something with the answer, `ask` instead; `forwardStream` is that for a stream.
  */
 import { Effect, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
-import type { ActorContext, ChildOptions } from "../actor/ActorContext.ts"
+import type { ActorContext, ChildStreamOptions, SameTask } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask, Chunk, DeclaredError, Whole } from "../actor/Task.ts"
-import type { AskFailure } from "../message/DeliveryFailure.ts"
+import type { AskFailure, SendFailure, TerminalForwardLoop } from "../message/DeliveryFailure.ts"
 import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
 
 /**
- * Answers with what `ref` answers to the same task, its declared errors included.
+ * Has `ref` answer this message in the handler's place; `actor.forward` as a function.
  *
  * ```ts
- * handlers: { Pay: (payload, actor) => forward(actor, Accounts.ref(payload.account), "Pay", payload) }
+ * handlers: { Pay: ({ account }, actor) => forward(actor, Accounts.ref(account)) }
  * ```
  */
-export const forward = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
-  actor: Pick<ActorContext<AnyTask, unknown, unknown>, "ask">,
-  ref: Ref<T>,
-  task: Tag,
-  payload: Rpc.PayloadConstructor<Rpc.ExtractTag<T, Tag>>,
-  options?: ChildOptions,
-): Effect.Effect<Whole<Rpc.ExtractTag<T, Tag>>, DeclaredError<Rpc.ExtractTag<T, Tag>> | AskFailure> =>
-  actor.ask(ref, task, payload, options)
+export const forward = <T extends AnyTask, State, Resource, U extends AnyTask>(
+  actor: ActorContext<T, State, Resource>,
+  ref: Ref<U> & SameTask<T, U>,
+): Effect.Effect<Whole<T>, SendFailure | TerminalForwardLoop> => actor.forward(ref)
 
 /**
- * The same for a task that streams: every chunk goes on as it comes, and `whole` makes the reply of them all.
+ * Streams what `ref` streams of a request of the handler's own: every chunk goes on as it comes, and `whole` makes the
+ * reply of them all. The handler holds its place meanwhile.
  *
  * A forwarder that runs again reads the chunks anew and says them again; what readers already have is dropped.
  */
@@ -43,7 +39,7 @@ export const forwardStream = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
   task: Tag,
   payload: Rpc.PayloadConstructor<Rpc.ExtractTag<T, Tag>>,
   whole: (chunks: ReadonlyArray<Chunk<Rpc.ExtractTag<T, Tag>>>) => Whole<Rpc.ExtractTag<T, Tag>>,
-  options?: ChildOptions,
+  options?: ChildStreamOptions,
 ): Effect.Effect<
   Whole<Rpc.ExtractTag<T, Tag>>,
   DeclaredError<Rpc.ExtractTag<T, Tag>> | AskFailure | CommitFailure | ReadFailure
