@@ -197,7 +197,7 @@ describe("3 how much at a time", () => {
       Effect.gen(function* () {
         const { database, write } = yield* opened
         write(...Array.from({ length: 60 }, (_, n) => done(`m${n}`)).flat())
-        const limits = { rowsMax: 25, stepMsMax: 4 }
+        const limits = { ...STEP_LIMITS, rowsMax: 25 }
         const pruner = prunerOf(database, { ageMsMax: 0 }, limits)
         const left = [60]
         while (pruner.step(TWO_HOURS_LATER) === "more") left.push(count(database, "messages"))
@@ -218,7 +218,7 @@ describe("3 how much at a time", () => {
       Effect.gen(function* () {
         const { database, write, file } = yield* opened
         write(appendClaimed("A"), ...Array.from({ length: 60 }, (_, n) => appendChunk("A", n)), settle("A"))
-        const limits = { rowsMax: 25, stepMsMax: 4 }
+        const limits = { ...STEP_LIMITS, rowsMax: 25 }
         expect(prunerOf(database, { ageMsMax: 0 }, limits).step(TWO_HOURS_LATER)).toBe("more")
         expect([ids(database), count(database, "chunks"), count(database, "pruned")]).toEqual([[], 36, 1])
         // Another pruner, as after a restart.

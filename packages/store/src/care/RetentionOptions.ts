@@ -20,9 +20,16 @@ export interface RetentionOptions {
   /**
    * Milliseconds for which an idempotency key is answered at least, from the acceptance of its message. Default 7 days,
    * from 0 to 100 years. The whole message is kept for it, not the key alone: the body says whether a second message is
-   * the same, and the reply (of a streamed one, the chunks) is what it is answered with. Raising it keeps more.
+   * the same, and the reply (of a streamed one, the chunks) is what it is answered with. Raising it keeps more. Below the
+   * system's `keyWindowMs` it shortens that window: a key whose message is gone is a new one.
    */
   readonly keyMsMin?: number
+  /**
+   * Milliseconds after its end for which a message is kept whose conversation goes on. Default 30 days, from 0 to 100
+   * years. Past it such a message goes alone, before its conversation, unless its cause is unfinished or dead. Raising it
+   * keeps longer traces, and lets a conversation that never ends, such as a timer's, take more room.
+   */
+  readonly conversationMsMax?: number
 }
 
 export interface RetentionLimits {
@@ -30,6 +37,7 @@ export interface RetentionLimits {
   readonly bytesMax: number
   readonly statuses: ReadonlyArray<FinalStatus>
   readonly keyMsMin: number
+  readonly conversationMsMax: number
 }
 
 const DAY_MS = 86_400_000
@@ -55,7 +63,8 @@ const inRange = (name: string, value: number, min: number, max: number): number 
 /** Fills in the defaults; undefined where nothing is to be deleted. @throws TerminalStoreFailure naming the option */
 export const readRetention = (options: RetentionOptions | undefined): RetentionLimits | undefined => {
   if (options === undefined) return undefined
-  const { ageMsMax, bytesMax, statuses = STATUSES_DEFAULT, keyMsMin = 7 * DAY_MS } = options
+  const { ageMsMax, bytesMax, statuses = STATUSES_DEFAULT } = options
+  const { conversationMsMax = 30 * DAY_MS, keyMsMin = 7 * DAY_MS } = options
   if (ageMsMax === undefined && bytesMax === undefined) throw refuse("ageMsMax", "or bytesMax is missing; give one")
   const unknown = statuses.find((status) => !FINAL.includes(status))
   if (unknown !== undefined) throw refuse("statuses", `has ${unknown}; give some of ${FINAL.join(", ")}`)
@@ -68,5 +77,6 @@ export const readRetention = (options: RetentionOptions | undefined): RetentionL
         : inRange("bytesMax", bytesMax, BYTES_MIN, Number.MAX_SAFE_INTEGER),
     statuses,
     keyMsMin: inRange("keyMsMin", keyMsMin, 0, CENTURY_MS),
+    conversationMsMax: inRange("conversationMsMax", conversationMsMax, 0, CENTURY_MS),
   }
 }
