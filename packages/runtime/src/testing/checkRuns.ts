@@ -94,8 +94,8 @@ export const checkTimes = ({ messages }: LogContents, { stepped = false }: Clock
   })
 
 /**
- * Serial actors run what nothing but a death keeps from running in its turn in the order of acceptance, as handlers saw it:
- * whatever the clock says, and whenever it was said to have begun.
+ * Of each priority, serial actors run what nothing but a death keeps from running in its turn in the order of acceptance, as
+ * handlers saw it: whatever the clock says, and whenever it was said to have begun.
  */
 export const checkRunOrder = (
   contents: LogContents,
@@ -104,7 +104,7 @@ export const checkRunOrder = (
 ): Violations => {
   const inOrder = new Map(
     contents.messages
-      .filter((row) => isSerial(row.actorType) && inTurn(contents, row) && !unordered.has(row.id))
+      .filter((row) => isSerial(row.actorType) && inTurn(contents, row, row.priority) && !unordered.has(row.id))
       .filter(({ causationId }) => !closed || causationId === null)
       .map((row) => [row.id, row]),
   )
@@ -112,8 +112,9 @@ export const checkRunOrder = (
   return runs.flatMap(({ actor, messageId }) => {
     const row = inOrder.get(messageId)
     if (row === undefined) return []
-    const before = last.get(actor)
-    last.set(actor, row)
+    const lane = `${actor} ${row.priority}`
+    const before = last.get(lane)
+    last.set(lane, row)
     return before !== undefined && before.seq > row.seq
       ? [`${actor} ran ${before.id} before the earlier ${row.id}`]
       : []
@@ -165,11 +166,34 @@ export const checkSends = ({ messages }: LogContents, sends: ReadonlyMap<string,
   })
 }
 
-/** What was read of a streamed reply is how it begins in the log. @param read encoded chunks, from the first on */
-export const checkReading = ({ chunks }: LogContents, messageId: string, read: ReadonlyArray<string>): Violations => {
-  const written = chunks.get(messageId) ?? []
+export interface ReadingOptions {
+  /** The number of the first chunk that was read. Default 0. */
+  readonly from?: number
+  /** Whether the reader was told that this is all. Default false. */
+  readonly complete?: boolean
+}
+
+/**
+ * What was read of a streamed reply is in the log, each chunk once and in its place; and all of it, where the reader was told
+ * so.
+ *
+ * @param read encoded chunks
+ */
+export const checkReading = (
+  { chunks }: LogContents,
+  messageId: string,
+  read: ReadonlyArray<string>,
+  { complete = false, from = 0 }: ReadingOptions = {},
+): Violations => {
+  const written = (chunks.get(messageId) ?? []).slice(from)
   const wrong = read.findIndex((data, nth) => written[nth]?.data !== data)
-  return wrong < 0
-    ? []
-    : [`chunk ${wrong} of message ${messageId} was read as ${read[wrong]}, and the log says ${written[wrong]?.data}`]
+  if (wrong >= 0) {
+    const inLog = written[wrong]?.data
+    return [`chunk ${from + wrong} of message ${messageId} was read as ${read[wrong]}, and the log says ${inLog}`]
+  }
+  return complete && read.length < written.length
+    ? [
+        `a reader of message ${messageId} was told that ${from + read.length} chunks are all, of ${from + written.length}`,
+      ]
+    : []
 }

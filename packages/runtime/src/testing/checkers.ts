@@ -127,8 +127,8 @@ export const checkChunks = ({ chunks }: LogContents): Violations =>
   )
 
 /** Whether nothing but the death of a process kept the message from running in its turn. */
-export const inTurn = (contents: LogContents, message: MessageRow): boolean =>
-  message.priority === 0 &&
+export const inTurn = (contents: LogContents, message: MessageRow, priority = 0): boolean =>
+  message.priority === priority &&
   message.attemptsBefore === 0 &&
   (contents.attempts.get(message.id) ?? []).every(
     ({ attempt, error }) =>

@@ -13,8 +13,10 @@
  * - resources of actors die, once or again and again, and cannot be had for a while: the actors are restarted, given up,
  *   escalate, and make the system give up; actors are stopped
  * - callers leave before they are answered, take messages back, redrive dead letters, score, use a key twice for the same
- *   message and for another
- * - deadlines, delays and priorities of all sizes; a strict mailbox of two places that overflows
+ *   message and for another, within its window and after it
+ * - readers of streams come late, are slow, leave, and come back with the number of their last chunk, also to the next process
+ * - messages are put aside, and brought back
+ * - deadlines, delays and priorities of all sizes, with ageing; a strict mailbox of two places that overflows
  *
  * What does not: writes are never torn and never lost once told (that is the disk's promise, and `test/crash` of the store
  * looks at it), and one process at a time opens the log.

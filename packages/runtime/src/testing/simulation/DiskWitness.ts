@@ -2,22 +2,42 @@
  * The boundary between what is written and its judges: looks at every commit as it is asked for and as it is applied, by
  * the time that really passes, which the log does not know where the wall clock steps.
  */
-import type { Write } from "../../ports/Write.ts"
+import { isFinal, type MessageRow } from "../../message/Envelope.ts"
+import type { Claim, Write } from "../../ports/Write.ts"
 import type { MemoryLog } from "../MemoryLog.ts"
 import type { DiskWatcher } from "./SimulatedDisk.ts"
 import type { SimulatedTime } from "./SimulatedTime.ts"
+import { AGEING_MS } from "./simulatedAddresses.ts"
 import type { Witness } from "./Witness.ts"
+
+/** After this, in milliseconds, whoever asked for a commit has been told that it is written. */
+const TOLD_MS = 3
+
+const keyOf = ({ actorId, actorType, idempotencyKey, pool, task }: MessageRow): string =>
+  JSON.stringify([pool ?? `${actorType}/${actorId}`, task, idempotencyKey])
+
+/** Whether the message waits in its lane, as far as the log can say: not put off, never tried, nothing about it under way. */
+const isPlain = ({ attempt, createdAtMs, deliverAtMs }: MessageRow): boolean =>
+  attempt === 0 && deliverAtMs <= createdAtMs
+
+/** The lower one runs first: when a message began to wait, less what its priority is worth. */
+const rankOf = ({ createdAtMs, priority }: MessageRow): number => createdAtMs - priority * AGEING_MS
 
 export class DiskWitness implements DiskWatcher {
   readonly #witness: Witness
   readonly #time: SimulatedTime
+  readonly #log: MemoryLog
+  /** When each message was written, by the time that really passes. */
+  readonly #writtenAtMs = new Map<string, number>()
+  /** The message that answers for a key. */
+  readonly #holders = new Map<string, string>()
 
-  constructor(witness: Witness, time: SimulatedTime) {
+  constructor(witness: Witness, time: SimulatedTime, log: MemoryLog) {
     this.#witness = witness
     this.#time = time
+    this.#log = log
   }
 
-  /** @see Witness.unordered */
   asked(writes: ReadonlyArray<Write>): void {
     const { unordered } = this.#witness
     for (const write of writes) {
@@ -28,15 +48,18 @@ export class DiskWitness implements DiskWatcher {
       if (write._tag === "Settle" && (write.status === "cancelled" || write.status === "expired")) {
         unordered.add(write.messageId)
       }
+      // What is claimed in this very turn; a commit that was refused is asked for again later.
+      if (write._tag === "Claim" && write.atMs === this.#time.wallMs) this.#claiming(write)
     }
   }
 
-  done(writes: ReadonlyArray<Write>, result: string, log: MemoryLog): void {
+  done(writes: ReadonlyArray<Write>, result: string): void {
     this.#witness.note(this.#time.nowMs, `commit ${result} ${JSON.stringify(writes)}`)
     if (result !== "written") return
     for (const write of writes) {
-      if (write._tag === "Claim" && write.attempt === 1) this.#claimed(write.messageId, log)
-      if (write._tag === "Settle") this.#settled(write.messageId, write.status, log)
+      if (write._tag === "Append") this.#appended(write.message.id)
+      if (write._tag === "Claim" && write.attempt === 1) this.#claimed(write.messageId)
+      if (write._tag === "Settle") this.#settled(write.messageId, write.status)
       if (write._tag === "Redrive") this.#witness.endedAtMs.delete(write.messageId)
     }
   }
@@ -46,15 +69,57 @@ export class DiskWitness implements DiskWatcher {
     return Math.max(this.#time.wallMs, this.#time.wallMsMax)
   }
 
-  #claimed(id: string, log: MemoryLog): void {
-    const dueAtMs = log.messages.get(id)?.deliverAtMs ?? 0
-    if (dueAtMs > this.#latestMs)
-      this.#witness.wrong(`message ${id} was run at ${this.#latestMs}, and is due at ${dueAtMs}`)
+  /** A key passes on only from a message that has ended. */
+  #appended(id: string): void {
+    const row = this.#log.messages.get(id)
+    if (row === undefined || this.#writtenAtMs.has(id)) return
+    this.#writtenAtMs.set(id, this.#time.nowMs)
+    if (row.idempotencyKey === null) return
+    const key = keyOf(row)
+    const before = this.#log.messages.get(this.#holders.get(key) ?? "")
+    this.#holders.set(key, id)
+    if (before !== undefined && !isFinal(before.status)) {
+      this.#witness.wrong(`message ${id} took the key of ${before.id}, which is ${before.status}`)
+    }
   }
 
-  #settled(id: string, status: string, log: MemoryLog): void {
+  /**
+   * Of the first of each priority, the one runs that has waited longest for what its priority is worth. Looked at only
+   * where the log says all that the mailbox knows: nothing of the actor was put off or tried before, no clock was set, no
+   * process is closing, and all of it was accepted in this process.
+   */
+  #claiming({ attempt, messageId }: Claim): void {
+    const { bornAtMs, isClosing, unordered } = this.#witness
+    const claimed = this.#log.messages.get(messageId)
+    if (claimed === undefined || attempt > 1 || this.#time.wallSkewMs !== 0 || isClosing) return
+    const { actorId, actorType, pool } = claimed
+    if (pool !== null) return
+    const first = new Map<number, MessageRow>()
+    for (const row of this.#log.messages.values()) {
+      if (row.status !== "pending" || row.actorId !== actorId || row.actorType !== actorType) continue
+      const writtenAtMs = this.#writtenAtMs.get(row.id) ?? 0
+      if (!isPlain(row) || writtenAtMs < bornAtMs || unordered.has(row.id)) return
+      if (writtenAtMs + TOLD_MS < this.#time.nowMs && !first.has(row.priority)) first.set(row.priority, row)
+    }
+    for (const row of first.values()) {
+      if (row.priority === claimed.priority || rankOf(row) >= rankOf(claimed)) continue
+      const [mine, other] = [claimed, row].map(
+        (each) => `${each.id} (priority ${each.priority}, of ${each.createdAtMs})`,
+      )
+      this.#witness.wrong(`${actorType}/${actorId} runs ${mine} before ${other}`)
+    }
+  }
+
+  #claimed(id: string): void {
+    const dueAtMs = this.#log.messages.get(id)?.deliverAtMs ?? 0
+    if (dueAtMs > this.#latestMs) {
+      this.#witness.wrong(`message ${id} was run at ${this.#latestMs}, and is due at ${dueAtMs}`)
+    }
+  }
+
+  #settled(id: string, status: string): void {
     this.#witness.endedAtMs.set(id, this.#time.nowMs)
-    const deadlineAtMs = log.messages.get(id)?.deadlineAtMs ?? null
+    const deadlineAtMs = this.#log.messages.get(id)?.deadlineAtMs ?? null
     if (status === "expired" && (deadlineAtMs === null || deadlineAtMs > this.#latestMs)) {
       this.#witness.wrong(`message ${id} expired at ${this.#latestMs}, before its deadline ${deadlineAtMs}`)
     }

@@ -18,6 +18,10 @@ export type Act =
     }
   | { readonly do: "stream"; readonly to: string; readonly script: number; readonly terms: Terms }
   | { readonly do: "send"; readonly to: string; readonly script: number; readonly terms: Terms }
+  /** Puts its message aside, if its actor is shut. */
+  | { readonly do: "stash" }
+  /** Opens its actor, and brings back what was put aside; or shuts it. */
+  | { readonly do: "gate"; readonly open: boolean }
   /** Adds to a streamed reply; does nothing in a task that does not stream. */
   | { readonly do: "emit"; readonly count: number; readonly ms: number }
   /** Fails in the first `attempts` attempts. */
@@ -66,6 +70,22 @@ export interface Call {
   readonly leavesAfterMs: number | undefined
 }
 
+/** Somebody comes for the streamed reply of a message that others have sent, `atMs` after the start. */
+export interface Read {
+  readonly kind: "read"
+  readonly atMs: number
+  /** Which of the messages that stream, counted round. */
+  readonly nth: number
+  /** The number of the first chunk. */
+  readonly from: number
+  /** Takes so long over each chunk, in milliseconds. */
+  readonly ms: number
+  /** How far the handler may be ahead. */
+  readonly aheadMax: number | undefined
+  /** Leaves after so many milliseconds, once, and comes back with the number of the last chunk. */
+  readonly leavesAfterMs: number | undefined
+}
+
 /** What an operator does to a message of the log, `atMs` after the start. */
 export type Operation = { readonly atMs: number } & (
   | /** Takes back the `nth` of the unfinished messages, counted round; also one that a handler sent. */
@@ -76,10 +96,15 @@ export type Operation = { readonly atMs: number } & (
   | { readonly kind: "feedback"; readonly nth: number; readonly score: number }
 )
 
-export type Action = Call | Operation
+export type Action = Call | Read | Operation
 
 export const isCall = (action: Action): action is Call =>
   action.kind === "tell" || action.kind === "ask" || action.kind === "stream"
+
+/** What is done last to every actor that may have put something aside: it is opened. */
+export const OPENING: Script = { acts: [{ do: "gate", open: true }], resumes: false, revised: false }
+/** Its number, in every plan. */
+export const OPENING_SCRIPT = -1
 
 /** What befalls the system, at `atMs` after the start. */
 export type Fault = { readonly atMs: number } /** The process is killed, and started again `downMs` later. */ & (

@@ -9,7 +9,7 @@ import type { ActorContext, ActorSelf } from "../../actor/ActorContext.ts"
 import type { Ref } from "../../actor/Ref.ts"
 import * as Task from "../../actor/Task.ts"
 import type { HandlerRun } from "../checkRuns.ts"
-import type { Act, Plan, Program, Script, Terms } from "./Plan.ts"
+import { type Act, OPENING, OPENING_SCRIPT, type Plan, type Program, type Script, type Terms } from "./Plan.ts"
 import type { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
 import type { SeededRandom } from "./seededRandom.ts"
 import type { Witness } from "./Witness.ts"
@@ -34,6 +34,8 @@ export interface Stage {
   readonly down: Set<string>
   /** Started targets, with what makes each of them crash. */
   readonly started: Map<string, ActorSelf>
+  /** Whether everything must now come to its end. */
+  isOver: boolean
 }
 
 /** Whom a script may name. */
@@ -45,14 +47,22 @@ export interface Cast {
 
 type Context = Pick<
   ActorContext<typeof Work, unknown, unknown>,
-  "self" | "message" | "step" | "ask" | "send" | "stream"
+  "self" | "message" | "step" | "ask" | "send" | "stream" | "stash" | "unstashAll"
 >
+
+/** An actor that is open or shut, as its state says. */
+export interface Gate {
+  readonly isOpen: () => boolean
+  readonly set: (open: boolean) => void
+}
 
 export interface Performance {
   readonly actor: Context
   readonly script: number
   /** Whether its actor runs one message at a time. */
   readonly isSerial: boolean
+  /** Of an actor that has one. */
+  readonly gate?: Gate
   /** How a streaming handler adds a chunk, and what it has said in attempts before. */
   readonly emit?: (chunk: string) => Effect.Effect<void, HandlerFailure>
   readonly said?: Effect.Effect<ReadonlyArray<string>, HandlerFailure> | undefined
@@ -93,6 +103,7 @@ export class ScriptedHandler {
   }
 
   scriptOf(nth: number): Script {
+    if (nth === OPENING_SCRIPT) return OPENING
     return this.#stage.plan.scripts[nth] ?? { acts: [], resumes: false, revised: false }
   }
 
@@ -136,16 +147,31 @@ export class ScriptedHandler {
           yield* performance.emit(chunk)
           if (act.ms > 0) yield* Effect.sleep(act.ms)
         }
-      } else yield* this.#doOne(performance.actor, act, ordinal, stepName)
+      } else if (act.do === "gate" || act.do === "stash") yield* this.#pass(performance, act)
+      else yield* this.#doOne(performance.actor, act, ordinal, stepName)
       if (isDurable(act)) ordinal++
     }
     return `${id}@${attempt}`
   })
 
+  /** Opens or shuts the actor, or waits outside. */
+  #pass({ actor, gate }: Performance, act: Extract<Act, { readonly do: "gate" | "stash" }>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (gate === undefined) return Effect.void
+      if (act.do === "gate") {
+        gate.set(act.open)
+        return act.open ? actor.unstashAll : Effect.void
+      }
+      if (gate.isOpen() || this.#stage.isOver) return Effect.void
+      this.#stage.witness.unordered.add(actor.message.id)
+      return actor.stash
+    })
+  }
+
   /** One act; `ordinal` is the number that the runtime gives it, if it is a durable one. */
   #doOne(
     actor: Context,
-    act: Exclude<Act, { readonly do: "emit" }>,
+    act: Exclude<Act, { readonly do: "emit" | "gate" | "stash" }>,
     ordinal: number,
     stepName: string,
   ): Effect.Effect<unknown, Declared | HandlerFailure> {

@@ -6,14 +6,16 @@ import { Clock, Context, Effect, Exit, Layer, Logger, Random, Scheduler, Scope }
 import { ActorSystem } from "../../ActorSystem.ts"
 import { type CrashPoint, CrashPoints } from "../../ports/CrashPoints.ts"
 import { MessageStore } from "../../ports/MessageStore.ts"
+import type { MemoryLog } from "../MemoryLog.ts"
 import { DiskWitness } from "./DiskWitness.ts"
 import { Outside } from "./Outside.ts"
-import { type Action, type Plan, PROGRAM, type Program } from "./Plan.ts"
+import { type Action, OPENING_SCRIPT, type Plan, PROGRAM, type Program } from "./Plan.ts"
 import type { Stage } from "./ScriptedHandler.ts"
 import { SimulatedDisk } from "./SimulatedDisk.ts"
 import { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
 import { seededRandom } from "./seededRandom.ts"
 import { makeActors, type SimulatedActors } from "./simulatedActors.ts"
+import { KEY_WINDOW_MS, SHOPS } from "./simulatedAddresses.ts"
 import { type Struck, strike } from "./strike.ts"
 import type { Witness } from "./Witness.ts"
 
@@ -34,6 +36,9 @@ interface Life {
 /** A process that cannot be opened is started again after this, in milliseconds. */
 const REOPEN_MS = 50
 
+/** Short and small, so that a run of a second meets each bound. */
+const SETTINGS = { drainMsMax: 300, escalationsMax: 1, keyWindowMs: KEY_WINDOW_MS }
+
 export class SimulatedCluster implements Struck {
   readonly time = new SimulatedTime()
   readonly disk: SimulatedDisk
@@ -47,8 +52,6 @@ export class SimulatedCluster implements Struck {
   #life: Life | undefined = undefined
   #program = PROGRAM
   #newestVersion = PROGRAM.version
-  /** Whether the faults are over. */
-  #calm = false
   readonly #outside: Outside
   /** Actions that came while no process was open. */
   #missed: Array<Action> = []
@@ -56,9 +59,10 @@ export class SimulatedCluster implements Struck {
   constructor(plan: Plan, witness: Witness, onDeath: () => void) {
     this.witness = witness
     this.onDeath = onDeath
-    this.disk = new SimulatedDisk(this.time, seededRandom(plan.seed ^ 0x5eed), new DiskWitness(witness, this.time))
+    const watch = (log: MemoryLog) => new DiskWitness(witness, this.time, log)
+    this.disk = new SimulatedDisk(this.time, seededRandom(plan.seed ^ 0x5eed), watch)
     const random = seededRandom(plan.seed ^ 0xac7)
-    this.stage = { plan, witness, time: this.time, random, down: new Set(), started: new Map() }
+    this.stage = { plan, witness, time: this.time, random, down: new Set(), started: new Map(), isOver: false }
     this.#outside = new Outside(this.stage, this.disk.log)
     const startedAtMs = this.time.nowMs
     for (const action of plan.actions) this.time.at(startedAtMs + action.atMs, () => this.#perform(action))
@@ -84,7 +88,7 @@ export class SimulatedCluster implements Struck {
     const process = new SimulatedProcess(this.time)
     const nth = ++this.lives
     const program = this.#program
-    this.witness.isDeaf = false
+    this.witness.born(this.time.nowMs)
     this.witness.note(this.time.nowMs, `process ${nth} starts ${JSON.stringify(program)}`)
     const random = seededRandom(this.stage.plan.seed + nth * 7_919)
     const services = Context.empty().pipe(
@@ -100,7 +104,7 @@ export class SimulatedCluster implements Struck {
     const scope = Scope.makeUnsafe()
     const life: Life = { process, scope, program, cast, services, system: undefined, closing: false }
     this.#life = life
-    const layer = ActorSystem.layer({ ...cast, drainMsMax: 300, escalationsMax: 1 }).pipe(
+    const layer = ActorSystem.layer({ ...cast, ...SETTINGS }).pipe(
       Layer.provide(Layer.succeed(MessageStore, this.disk.open(process, crashPoint, nth % 2 === 1))),
       Layer.provide(Layer.succeed(CrashPoints, crashPoint)),
     )
@@ -115,6 +119,7 @@ export class SimulatedCluster implements Struck {
   #opened(life: Life, system: System): void {
     life.system = system
     this.#fork(life, system.failure, () => this.close(() => this.die(REOPEN_MS, "has given up")))
+    for (const { effect, ended } of this.#outside.resume(system, life.cast)) this.#fork(life, effect, ended)
     const missed = this.#missed
     this.#missed = []
     for (const action of missed) this.#perform(action)
@@ -151,13 +156,14 @@ export class SimulatedCluster implements Struck {
     const life = this.#life
     if (life === undefined || life.closing) return
     life.closing = true
+    this.witness.isClosing = true
     this.closes++
     this.witness.note(this.time.nowMs, `process ${this.lives} closes`)
     this.#fork(life, Scope.close(life.scope, Exit.void), then)
   }
 
   readonly deploy = (program: Program, downMs: number): void => {
-    if (!this.#calm) this.#program = program
+    if (!this.stage.isOver) this.#program = program
     this.#newestVersion = Math.max(this.#newestVersion, program.version)
     this.die(downMs, "is replaced")
   }
@@ -173,13 +179,16 @@ export class SimulatedCluster implements Struck {
 
   /** No more trouble: what is unfinished must now come to its end, with a program that has and reads everything. */
   calm(): void {
-    this.#calm = true
+    this.stage.isOver = true
     this.disk.trouble = undefined
     this.disk.slowMs = 0
     this.disk.unreadable = 0
     this.stage.down.clear()
     this.armed.length = 0
     this.#program = { ...this.#program, version: this.#newestVersion, lacks: undefined }
+    for (const to of SHOPS) {
+      this.#perform({ kind: "tell", atMs: 0, to, script: OPENING_SCRIPT, terms: {}, leavesAfterMs: undefined })
+    }
     const running = this.#life?.program
     if (running === undefined || (running.version === this.#newestVersion && running.lacks === undefined)) return
     this.close(() => this.die(0, "is replaced by a whole one"))

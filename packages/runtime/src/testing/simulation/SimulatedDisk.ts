@@ -25,7 +25,7 @@ export interface DiskWatcher {
   /** A commit is asked for; it may never be written. */
   readonly asked: (writes: ReadonlyArray<Write>) => void
   /** What became of it, in the order in which they are applied. */
-  readonly done: (writes: ReadonlyArray<Write>, result: string, log: MemoryLog) => void
+  readonly done: (writes: ReadonlyArray<Write>, result: string) => void
 }
 
 /** A healthy disk answers within this, in milliseconds; 0 is as common as any, so that things fall together. */
@@ -49,10 +49,10 @@ export class SimulatedDisk {
   readonly #random: SeededRandom
   readonly #watcher: DiskWatcher
 
-  constructor(time: SimulatedTime, random: SeededRandom, watcher: DiskWatcher) {
+  constructor(time: SimulatedTime, random: SeededRandom, watch: (log: MemoryLog) => DiskWatcher) {
     this.#time = time
     this.#random = random
-    this.#watcher = watcher
+    this.#watcher = watch(this.log)
   }
 
   /** The store of one process; `direct`: it takes commits as SQLite's does, and else as any Effect. */
@@ -121,17 +121,17 @@ export class SimulatedDisk {
     this.commits++
     const { trouble } = this
     if (trouble !== undefined && this.#random.chance(trouble.share)) {
-      this.#watcher.done(writes, trouble.reason, this.log)
+      this.#watcher.done(writes, trouble.reason)
       const message = `The simulated disk refused a commit (${trouble.reason}); nothing of it was applied.`
       return Exit.fail(new RetryableStoreFailure({ reason: trouble.reason, message, cause: undefined }))
     }
     try {
       const receipt = applyCommit(this.log, this.tamper(writes, this.commits))
-      this.#watcher.done(writes, "written", this.log)
+      this.#watcher.done(writes, "written")
       return Exit.succeed(receipt)
     } catch (error) {
       if (!(error instanceof TerminalStaleAttempt)) throw error
-      this.#watcher.done(writes, "stale", this.log)
+      this.#watcher.done(writes, "stale")
       return Exit.fail(error)
     }
   }

@@ -9,7 +9,11 @@ import type { HandlerRun } from "../checkRuns.ts"
 export interface Reading {
   /** Undefined until the first chunk, which says it. */
   messageId: string | undefined
+  /** The number of the first chunk. */
+  readonly from: number
   readonly chunks: Array<string>
+  /** Whether the reader was told that this is all. */
+  complete: boolean
 }
 
 export class Witness {
@@ -37,6 +41,10 @@ export class Witness {
   readonly waiting = new Set<string>()
   /** Whether a process has died and is still in the middle of a turn: what it says is not said. */
   isDeaf = false
+  /** When the process began, by the time that really passes. */
+  bornAtMs = 0
+  /** Whether the process is being closed. */
+  isClosing = false
   readonly #hash = createHash("sha256")
   readonly #keepsHistory: boolean
   /** A line for each thing that happened, where it is kept. */
@@ -44,6 +52,13 @@ export class Witness {
 
   constructor(keepsHistory: boolean) {
     this.#keepsHistory = keepsHistory
+  }
+
+  /** A process begins. */
+  born(atMs: number): void {
+    this.isDeaf = false
+    this.isClosing = false
+    this.bornAtMs = atMs
   }
 
   note(atMs: number, line: string): void {
@@ -76,6 +91,11 @@ export class Witness {
     if (this.isDeaf) return
     reading.messageId ??= chunk.slice(0, chunk.lastIndexOf(":"))
     reading.chunks.push(chunk)
+  }
+
+  /** A reader was told that it has all. */
+  readAll(reading: Reading): void {
+    if (!this.isDeaf) reading.complete = true
   }
 
   /** A reply was told, to whomever. */

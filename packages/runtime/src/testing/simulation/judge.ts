@@ -21,7 +21,8 @@ import {
   checkTimes,
 } from "../checkRuns.ts"
 import type { MemoryLog } from "../MemoryLog.ts"
-import { ATTEMPTS_MAX } from "./simulatedActors.ts"
+import { ATTEMPTS_MAX, effectsIn } from "./simulatedActors.ts"
+import { KEY_WINDOW_MS } from "./simulatedAddresses.ts"
 import type { Witness } from "./Witness.ts"
 
 const contentsOf = (log: MemoryLog): LogContents => ({
@@ -35,9 +36,6 @@ const contentsOf = (log: MemoryLog): LogContents => ({
 /** A pool's targets run more than one message at a time, and have no state. */
 const isSerial = (actorType: string): boolean => actorType !== "model"
 const isStateful = (actorType: string): boolean => isSerial(actorType) && actorType !== "talker"
-
-/** @see checkEffects */
-const effectsIn = (state: string): ReadonlyArray<string> => JSON.parse(state) as ReadonlyArray<string>
 
 export interface JudgeOptions {
   /** Whether everything must have come to its end. */
@@ -55,7 +53,7 @@ export const judge = (log: MemoryLog, witness: Witness, { closed, drained, stepp
   return [
     ...witness.violations,
     ...checkOutcomes(contents, drained),
-    ...checkKeys(contents),
+    ...checkKeys(contents, KEY_WINDOW_MS),
     ...checkSteps(contents),
     ...checkChunks(contents),
     ...(stepped ? [] : checkOrder(contents, order)),
@@ -68,13 +66,14 @@ export const judge = (log: MemoryLog, witness: Witness, { closed, drained, stepp
     ...checkFeedback(log.feedback, witness.scored),
     ...checkEffects(contents, isStateful, effectsIn),
     ...checkSends(contents, witness.sends),
-    ...witness.readings.flatMap(({ chunks, messageId }) =>
+    ...witness.readings.flatMap(({ chunks, complete, from, messageId }) =>
       messageId === undefined
         ? []
         : checkReading(
             contents,
             messageId,
             chunks.map((chunk) => JSON.stringify(chunk)),
+            { from, complete },
           ),
     ),
     ...(drained

@@ -3,12 +3,14 @@
  * few actors, so that messages wait for each other; short times beside the disk's, so that deaths fall between commits.
  */
 import { drawFault, drawLeap } from "./drawFault.ts"
-import type { Act, Action, Plan, Script, Terms } from "./Plan.ts"
+import type { Act, Action, Plan, Read, Script, Terms } from "./Plan.ts"
 import { type SeededRandom, seededRandom } from "./seededRandom.ts"
 import { LEAVES, PLANNERS } from "./simulatedAddresses.ts"
 
 /** Scripts nested deeper say nothing new, and make one message a hundred. */
 const DEPTH_MAX = 2
+
+const GATES: readonly [Act, ...Array<Act>] = [{ do: "stash" }, { do: "gate", open: false }, { do: "gate", open: true }]
 
 class Drawing {
   readonly scripts: Array<Script> = []
@@ -41,6 +43,7 @@ class Drawing {
   #act(to: string, depth: number): Act {
     const { random } = this
     const dice = random.below(100)
+    if (to.startsWith("shop") && random.chance(0.5)) return random.pick(GATES)
     const asks = to.startsWith("planner") || to === "models"
     if (dice < 25) return { do: "wait", ms: random.below(random.chance(0.9) ? 12 : 300) }
     if (dice < 45) return { do: "step", ms: random.below(6) }
@@ -74,11 +77,25 @@ class Drawing {
     )
   }
 
+  #read(atMs: number): Read {
+    const { random } = this
+    return {
+      kind: "read",
+      atMs,
+      nth: random.below(1_000),
+      from: random.chance(0.6) ? 0 : random.below(20),
+      ms: random.chance(0.5) ? 0 : random.below(6),
+      aheadMax: random.chance(0.5) ? 1 + random.below(8) : undefined,
+      leavesAfterMs: random.chance(0.3) ? random.below(60) : undefined,
+    }
+  }
+
   /** @param spoken what was sent under which key before */
   action(atMs: number, spoken: Map<string, number>): Action {
     const { random } = this
     if (random.chance(0.06)) return { kind: "cancel", atMs, nth: random.below(1_000) }
     if (random.chance(0.06)) return { kind: "redrive", atMs, nth: random.below(1_000) }
+    if (random.chance(0.05)) return this.#read(atMs)
     if (random.chance(0.04)) return { kind: "feedback", atMs, nth: random.below(1_000), score: random.next() * 2 - 1 }
     const to = random.pick([...LEAVES, ...PLANNERS, ...PLANNERS])
     const terms = this.terms(true)

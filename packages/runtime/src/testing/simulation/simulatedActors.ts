@@ -9,9 +9,9 @@ import type { ActorContext, ActorSelf } from "../../actor/ActorContext.ts"
 import { type AnyPool, makePool } from "../../supervision/Pool.ts"
 import type { RetryPolicy } from "../../supervision/restartPolicy.ts"
 import type { Program } from "./Plan.ts"
-import { type Cast, RetryableTrouble, ScriptedHandler, type Stage, Talk, Work } from "./ScriptedHandler.ts"
+import { type Cast, type Gate, RetryableTrouble, ScriptedHandler, type Stage, Talk, Work } from "./ScriptedHandler.ts"
 import type { SimulatedProcess } from "./SimulatedTime.ts"
-import { TARGETS } from "./simulatedAddresses.ts"
+import { AGEING_MS, TARGETS } from "./simulatedAddresses.ts"
 
 export const ATTEMPTS_MAX = 4
 /** Short beside the defaults, so that a run of a second sees all of it; few, so that messages die. */
@@ -25,9 +25,23 @@ const idOf = (address: string): string => address.slice(address.indexOf("/") + 1
 
 type Worker = ActorContext<typeof Work, ReadonlyArray<string>, unknown>
 
+const [OPENED, SHUT] = ["!opened", "!shut"] as const
+
+/** Whether the actor was opened after it was shut. */
+const gateOf = (actor: Worker): Gate => ({
+  isOpen: () => actor.state.lastIndexOf(SHUT) <= actor.state.lastIndexOf(OPENED),
+  set: (open) => actor.setState([...actor.state, open ? OPENED : SHUT]),
+})
+
+/** The ids of the messages whose effects a state holds. */
+export const effectsIn = (state: string): ReadonlyArray<string> =>
+  Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Schema.String)))(state).filter(
+    (id) => !id.startsWith("!"),
+  )
+
 /** Does what the script says, and keeps the message's id. */
 const answer = (handler: ScriptedHandler, script: number, actor: Worker) =>
-  Effect.tap(handler.perform({ actor, script, isSerial: true }), () =>
+  Effect.tap(handler.perform({ actor, script, isSerial: true, gate: gateOf(actor) }), () =>
     Effect.sync(() => actor.setState([...actor.state, actor.message.id])),
   )
 
@@ -38,7 +52,7 @@ const makeWorker = (
   mailbox: { readonly capacity?: number; readonly strict?: boolean },
 ) =>
   Actor.make(name, {
-    mailbox,
+    mailbox: { ...mailbox, ageingMs: AGEING_MS },
     version,
     protocol: [Work],
     state: Schema.Array(Schema.String),
@@ -52,6 +66,7 @@ const makeWorker = (
 
 const makeTalker = (handler: () => ScriptedHandler) =>
   Actor.make("talker", {
+    mailbox: { ageingMs: AGEING_MS },
     protocol: [Talk],
     retry: RETRY,
     supervision: SUPERVISION,
@@ -84,6 +99,7 @@ type Start = ReturnType<typeof makeStart>
 /** A target of the pool. */
 const makeModel = (handler: () => ScriptedHandler, start: Start) =>
   Actor.make("model", {
+    mailbox: { ageingMs: AGEING_MS },
     protocol: [Work],
     concurrency: 2,
     retry: RETRY,
@@ -95,6 +111,7 @@ const makeModel = (handler: () => ScriptedHandler, start: Start) =>
 /** An actor with a resource and a state, whose failures go up to its supervisor, and from there to the system. */
 const makeCrew = (handler: () => ScriptedHandler, { version }: Program, start: Start) =>
   Actor.make("crew", {
+    mailbox: { ageingMs: AGEING_MS },
     protocol: [Work],
     state: Schema.Array(Schema.String),
     initialState: [],
@@ -120,6 +137,7 @@ export const makeActors = (stage: Stage, process: SimulatedProcess, program: Pro
   const Account = makeWorker("account", handler, program, {})
   const Desk = makeWorker("desk", handler, program, { capacity: 2, strict: true })
   const Planner = makeWorker("planner", handler, program, {})
+  const Shop = makeWorker("shop", handler, program, {})
   const Talker = makeTalker(handler)
   const Crew = makeCrew(handler, program, start)
   const Model = makeModel(handler, start)
@@ -127,12 +145,12 @@ export const makeActors = (stage: Stage, process: SimulatedProcess, program: Pro
     targets: TARGETS.map((target, nth) => ({ ref: Model.ref(idOf(target)), tier: nth === 2 ? 1 : 0 })),
     tierPenaltyMs: 50,
   })
-  const workers = new Map([Account, Desk, Planner, Crew].map((actor) => [actor.name, actor]))
+  const workers = new Map([Account, Desk, Planner, Shop, Crew].map((actor) => [actor.name, actor]))
   const cast: Cast = {
     workRef: (to) => workers.get(to.slice(0, to.indexOf("/")))?.ref(idOf(to)) ?? pool.ref,
     talkRef: (to) => (to.startsWith("talker/") ? Talker.ref(idOf(to)) : undefined),
   }
   const scripted = new ScriptedHandler(stage, process, program, cast)
-  const actors = [Account, Desk, Planner, Talker, Crew, Model].filter(({ name }) => name !== program.lacks)
+  const actors = [Account, Desk, Planner, Shop, Talker, Crew, Model].filter(({ name }) => name !== program.lacks)
   return { actors, pools: [pool], ...cast }
 }
