@@ -186,7 +186,8 @@ export class SimulatedCluster implements Struck {
     this.stage.down.clear()
     this.armed.length = 0
     this.#program = { ...this.#program, version: this.#newestVersion, lacks: undefined }
-    for (const to of SHOPS) {
+    const stashes = this.stage.plan.scripts.some(({ acts }) => acts.some((act) => act.do === "stash"))
+    for (const to of stashes ? SHOPS : []) {
       this.#perform({ kind: "tell", atMs: 0, to, script: OPENING_SCRIPT, terms: {}, leavesAfterMs: undefined })
     }
     const running = this.#life?.program
