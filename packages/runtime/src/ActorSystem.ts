@@ -35,9 +35,13 @@ import { makeMessageIds } from "./message/MessageId.ts"
 import type { Reply } from "./message/Reply.ts"
 import { CrashPoints } from "./ports/CrashPoints.ts"
 import { MessageStore } from "./ports/MessageStore.ts"
-import { type Operations, OperatorPort, type RedriveFailure } from "./ports/OperatorPort.ts"
+import { type ActorOperations, type Operations, OperatorPort, type RedriveFailure } from "./ports/OperatorPort.ts"
 import type { CommitFailure, ReadFailure } from "./ports/StoreFailure.ts"
+import { actorOperations } from "./supervision/actorOperations.ts"
+import type { SupervisorGroup } from "./supervision/makeSupervisor.ts"
 import type { AnyPool } from "./supervision/Pool.ts"
+import { recallSuspended } from "./supervision/recallSuspended.ts"
+import { SupervisionTree } from "./supervision/SupervisionTree.ts"
 import { Supervisor } from "./supervision/Supervisor.ts"
 
 /** Actors escalated more failures than the system takes; it has to be opened anew. */
@@ -50,6 +54,8 @@ export interface ActorSystemOptions<A extends AnyActor> extends Partial<Settings
   readonly actors: ReadonlyArray<A>
   /** Pools over them; their targets are started with the system. */
   readonly pools?: ReadonlyArray<AnyPool>
+  /** Which actors stand and fall together (`makeSupervisor`); without any, each stands for itself. */
+  readonly supervisors?: ReadonlyArray<SupervisorGroup>
 }
 
 export class ActorSystem extends Context.Service<
@@ -90,7 +96,12 @@ export class ActorSystem extends Context.Service<
     /** The lifecycle of an actor in memory; undefined where it is not. */
     readonly lifecycle: (address: Address) => Effect.Effect<LifecycleState | undefined>
     /** Stops an actor: its resource is released, what waits for it moves to its pool or becomes dead letters. */
-    readonly stop: (address: Address, reason: string) => Effect.Effect<boolean>
+    readonly stop: ActorOperations["stop"]
+    /** Puts an actor on hold, until it is resumed. */
+    readonly suspend: ActorOperations["suspend"]
+    readonly resume: ActorOperations["resume"]
+    /** Brings an actor back that is gone; restarts one that is alive. */
+    readonly restart: ActorOperations["restart"]
     /** Unfinished messages in memory. */
     readonly unfinished: Effect.Effect<number>
     /** Fails when actors have escalated too often; never succeeds. */
@@ -119,6 +130,7 @@ const SETTINGS = [
   "residentMax",
   "drainMsMax",
   "escalationsMax",
+  "suspendedMax",
 ] as const
 
 /** What cannot be opened as it is written, in one sentence. */
@@ -227,6 +239,7 @@ const drain = (system: System, life: Life, supervisor: Supervisor) =>
   })
 
 const resume = Effect.fnUntraced(function* (system: System, life: Life, supervisor: Supervisor) {
+  yield* recallSuspended(system)
   const { messages, unknown } = yield* recover(system)
   for (const [type, count] of unknown) {
     yield* Effect.logWarning(
@@ -245,8 +258,9 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
     const message = `The system gave up: ${reason}. Open it again once the cause is gone; nothing accepted is lost.`
     Deferred.doneUnsafe(broken, Effect.fail(new TerminalEscalated({ message })))
   }
+  const tree = new SupervisionTree(system.actors.keys(), options.supervisors ?? [], system.settings.escalationsMax)
   const life: Life = new Life(system, () => supervisor)
-  const supervisor: Supervisor = new Supervisor(system, life, giveUp)
+  const supervisor: Supervisor = new Supervisor(system, life, tree, giveUp)
   const close = yield* Effect.cached(drain(system, life, supervisor))
   yield* Effect.addFinalizer(() => close)
   yield* resume(system, life, supervisor)
@@ -267,11 +281,7 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
     redriveMany: (selection) => redriveMany(system.store.deadLetters, redriveOne, selection),
     cancel: cancelOne,
     cancelMany: (selection) => cancelMany(system.store.unfinished, cancelOne, selection),
-    stop: (address, reason) =>
-      Effect.sync(() => {
-        const cell = cellAt(address)
-        return cell !== undefined && supervisor.stop(cell, reason)
-      }),
+    ...actorOperations(system, supervisor),
   }
   yield* (yield* OperatorPort).attach(operations)
   return ActorSystem.of({

@@ -68,5 +68,12 @@ export * from "./ports/Submission.ts"
 export * from "./ports/Write.ts"
 export { type Abortable, type CallOptions, Pontoon, type PontoonOptions } from "./promise.ts"
 export { type Decision, decide, type Evidence } from "./supervision/adaptive/decide.ts"
+export {
+  makeSupervisor,
+  type Strategy,
+  type SupervisorChild,
+  type SupervisorGroup,
+  type SupervisorOptions,
+} from "./supervision/makeSupervisor.ts"
 export { type AnyPool, makePool, type Pool, type PoolOptions } from "./supervision/Pool.ts"
-export type { Backoff, RetryPolicy, Supervision } from "./supervision/restartPolicy.ts"
+export type { Backoff, Crash, Directive, RetryPolicy, Supervision } from "./supervision/restartPolicy.ts"

@@ -20,6 +20,7 @@ import type { AnyTask, Chunk, Whole } from "./actor/Task.ts"
 import { checkSignalOptions, closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
 import type { Score } from "./life/feedback.ts"
 import { SETTINGS_DEFAULT } from "./life/System.ts"
+import type { Address } from "./message/Address.ts"
 import { RetryableClosing } from "./message/DeliveryFailure.ts"
 import type { Reply } from "./message/Reply.ts"
 import type { MessageSelection } from "./ports/MessageSelection.ts"
@@ -87,6 +88,12 @@ export interface Pontoon {
   /** Takes back what the selection means of the unfinished messages, at most its `limit`. */
   readonly cancelMany: (selection: MessageSelection) => Promise<CancelReport>
   readonly feedback: (messageId: string, score: Score) => Promise<void>
+  readonly stop: (address: Address, reason: string) => Promise<boolean>
+  /** Puts an actor on hold, until it is resumed, also over restarts of the process. */
+  readonly suspend: (address: Address, reason: string) => Promise<boolean>
+  readonly resume: (address: Address, reason: string) => Promise<boolean>
+  /** Brings an actor back that is gone; restarts one that is alive. */
+  readonly restart: (address: Address, reason: string) => Promise<boolean>
   /** Drains, then closes actors and store. What could not end is finished after the next `open`. */
   readonly close: () => Promise<void>
 }
@@ -183,6 +190,10 @@ const open = async <A extends AnyActor, E, E2 = never>(options: PontoonOptions<A
     redriveMany: (selection) => run(system.redriveMany(selection)),
     cancelMany: (selection) => run(system.cancelMany(selection)),
     feedback: (messageId, score) => run(system.feedback(messageId, score)),
+    stop: (address, reason) => run(system.stop(address, reason)),
+    suspend: (address, reason) => run(system.suspend(address, reason)),
+    resume: (address, reason) => run(system.resume(address, reason)),
+    restart: (address, reason) => run(system.restart(address, reason)),
     close: () => close().finally(ignoreSignals),
   }
 }

@@ -188,6 +188,7 @@ describe("2 a lifecycle", () => {
       .constantFrom(
         "STARTED",
         "GAVE_UP",
+        "RECYCLE",
         "RESTART",
         "DEGRADED",
         "RECOVERED",

@@ -123,6 +123,46 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     ["4.5"],
   ],
   ["loses lifecycle events", changing((writes) => writes.filter(({ _tag }) => _tag !== "LifecycleEvent")), ["4.6"]],
+  [
+    "loses watches",
+    changing((writes) => writes.filter(({ _tag }) => _tag !== "PutWatch")),
+    ["6.1", "6.2", "6.3", "6.4"],
+  ],
+  [
+    "forgets that a watch is a link",
+    changing((writes) => writes.map((write) => (write._tag === "PutWatch" ? { ...write, linked: false } : write))),
+    ["6.2"],
+  ],
+  [
+    "drops a watch of another as well",
+    changing((writes) =>
+      writes.map((write) => (write._tag === "DropWatch" ? { ...write, watched: undefined } : write)),
+    ),
+    ["6.3"],
+  ],
+  [
+    "tells of the living as of the dead",
+    spoilt(({ log, store }) => ({
+      ...store,
+      watches: (filter, limit) =>
+        "ended" in filter ? Effect.succeed([...log.watches.values()].slice(0, limit)) : store.watches(filter, limit),
+    })),
+    ["6.4"],
+  ],
+  [
+    "holds the wrong actors",
+    spoilt(({ store }) => ({ ...store, suspended: (_, limit) => store.suspended(undefined, limit) })),
+    ["6.5"],
+  ],
+  [
+    "counts the oldest crashes",
+    spoilt(({ store }) => ({
+      ...store,
+      crashes: (address, afterMs, limit) =>
+        Effect.map(store.crashes(address, afterMs, 10_000), (times) => times.slice(0, limit)),
+    })),
+    ["6.6"],
+  ],
   ["loses routes", changing((writes) => writes.filter(({ _tag }) => _tag !== "RouteDecision")), ["4.7"]],
   [
     "retries on the old target",
@@ -267,6 +307,6 @@ describe("a store that", () => {
         Effect.suspend(() => forgetful),
       ),
     }))
-    expect(await failuresOf(forgetful)).toEqual(["5.6"])
+    expect(await failuresOf(forgetful)).toEqual(["5.6", "6.1"])
   })
 })

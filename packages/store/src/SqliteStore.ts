@@ -13,6 +13,7 @@ import {
   type ReadFailure,
   Submission,
   type TerminalStoreFailure,
+  type WatchFilter,
 } from "@pontoon/runtime"
 import { Clock, type Context, Effect, Layer, type Scope } from "effect"
 import { careForFile } from "./care/careForFile.ts"
@@ -23,7 +24,7 @@ import { OperatorSocket } from "./operator/OperatorSocket.ts"
 import { SqliteLogReader } from "./SqliteLogReader.ts"
 import { readStoreOptions, type StoreLimits, type StoreOptions } from "./StoreOptions.ts"
 import { closedFailure, toOpenFailure, toStoreTrouble } from "./sqliteFailure.ts"
-import { prepareStatements, type Statements, toActorRow } from "./statements.ts"
+import { prepareStatements, type Statements, toActorRow, toWatchRow, type WatchColumns } from "./statements.ts"
 
 const open = (
   path: string,
@@ -39,6 +40,13 @@ const open = (
       catch: (error) => toOpenFailure(path, error),
     })
   })
+
+const readWatches = (statements: Statements, filter: WatchFilter, limit: number): ReadonlyArray<WatchColumns> => {
+  if ("ended" in filter) return statements.endedWatches.all(limit)
+  return "watched" in filter
+    ? statements.watchers.all(filter.watched.type, filter.watched.id, limit)
+    : statements.watchesOf.all(filter.watcher.type, filter.watcher.id, limit)
+}
 
 /** What the runtime asks of the file, on the owner's own connection. */
 const readsOf = ({ database, file }: OpenDatabase, statements: Statements) => {
@@ -59,6 +67,18 @@ const readsOf = ({ database, file }: OpenDatabase, statements: Statements) => {
     steps: (messageId: string) => read(() => statements.steps.all(messageId)),
     chunks: (messageId: string, fromOrdinal: number, limit: number) =>
       list(limit, () => statements.chunks.all(messageId, fromOrdinal, limit)),
+    watches: (filter: WatchFilter, limit: number) =>
+      list(limit, () => readWatches(statements, filter, limit).map(toWatchRow)),
+    // Nothing sorts before two empty names.
+    suspended: (after: Address | undefined, limit: number) =>
+      list(limit, () => statements.suspended.all(after?.type ?? "", after?.id ?? "", limit).map(toActorRow)),
+    crashes: ({ type, id }: Address, afterMs: number, limit: number) =>
+      list(limit, () =>
+        statements.crashes
+          .all(type, id, afterMs, limit)
+          .map(({ atMs }) => atMs)
+          .reverse(),
+      ),
     unfinished: (afterSeq: number, limit: number) => list(limit, () => statements.unfinished.all(afterSeq, limit)),
     deadLetters: (afterSeq: number, limit: number) => list(limit, () => statements.deadLetters.all(afterSeq, limit)),
   } satisfies Partial<MessageStore["Service"]>

@@ -4,6 +4,7 @@
  */
 import {
   type Append,
+  type DropWatch,
   type Envelope,
   formatAddress,
   type MessageRow,
@@ -114,6 +115,11 @@ const putActor = (statements: Statements, write: PutActor): void => {
   }
 }
 
+const dropWatch = (statements: Statements, { watched, watcher }: DropWatch): void => {
+  if (watched === undefined) statements.dropWatchesOf.run(watcher.type, watcher.id)
+  else statements.dropWatch.run(watched.type, watched.id, watcher.type, watcher.id)
+}
+
 /** Applies one write; false where its fence refuses it, and then it has changed nothing. */
 const applyWrite = (statements: Statements, write: Write, appends: Appends): boolean => {
   switch (write._tag) {
@@ -167,6 +173,14 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
       statements.appendChunk.run(messageId, attempt, ordinal, data, atMs)
       return true
     }
+    case "PutWatch": {
+      const { watched, watcher, linked, atMs } = write
+      statements.putWatch.run(watched.type, watched.id, watcher.type, watcher.id, linked ? 1 : 0, atMs)
+      return true
+    }
+    case "DropWatch":
+      dropWatch(statements, write)
+      return true
     case "PutFeedback":
       statements.putFeedback.run(write.messageId, write.score, write.label, write.source, write.atMs)
       return true

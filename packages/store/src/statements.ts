@@ -1,5 +1,5 @@
 /** The boundary to prepared SQL: every statement of the writer, typed by what it takes and gives, compiled once. */
-import type { ActorRow, ChunkRow, MessageRow, StepRow } from "@pontoon/runtime"
+import type { ActorRow, ChunkRow, MessageRow, StepRow, WatchRow } from "@pontoon/runtime"
 import type { Database, Statement } from "better-sqlite3"
 import * as messages from "./sql/messages.ts"
 import * as records from "./sql/records.ts"
@@ -20,6 +20,23 @@ export interface ActorColumns {
 export const toActorRow = ({ actorType, actorId, ...rest }: ActorColumns): ActorRow => ({
   address: { type: actorType, id: actorId },
   ...rest,
+})
+
+/** A row of `watches` as SQL gives it. */
+export interface WatchColumns {
+  readonly watchedType: string
+  readonly watchedId: string
+  readonly watcherType: string
+  readonly watcherId: string
+  readonly linked: number
+  readonly atMs: number
+}
+
+export const toWatchRow = (row: WatchColumns): WatchRow => ({
+  watched: { type: row.watchedType, id: row.watchedId },
+  watcher: { type: row.watcherType, id: row.watcherId },
+  linked: row.linked === 1,
+  atMs: row.atMs,
 })
 
 /** A statement that only changes rows. */
@@ -59,6 +76,15 @@ export interface Statements {
   readonly appendChunk: Change
   readonly chunks: Statement<[string, number, number], ChunkRow>
   readonly putFeedback: Change
+  readonly suspended: Statement<[string, string, number], ActorColumns>
+  readonly crashes: Statement<[string, string, number, number], { readonly atMs: number }>
+
+  readonly putWatch: Change
+  readonly dropWatch: Change
+  readonly dropWatchesOf: Change
+  readonly watchers: Statement<[string, string, number], WatchColumns>
+  readonly watchesOf: Statement<[string, string, number], WatchColumns>
+  readonly endedWatches: Statement<[number], WatchColumns>
 }
 
 export const prepareStatements = (database: Database): Statements => ({
@@ -95,4 +121,13 @@ export const prepareStatements = (database: Database): Statements => ({
   appendChunk: database.prepare(records.APPEND_CHUNK),
   chunks: database.prepare(records.CHUNKS),
   putFeedback: database.prepare(records.PUT_FEEDBACK),
+  suspended: database.prepare(records.SUSPENDED),
+  crashes: database.prepare(records.CRASHES),
+
+  putWatch: database.prepare(records.PUT_WATCH),
+  dropWatch: database.prepare(records.DROP_WATCH),
+  dropWatchesOf: database.prepare(records.DROP_WATCHES_OF),
+  watchers: database.prepare(records.WATCHERS),
+  watchesOf: database.prepare(records.WATCHES_OF),
+  endedWatches: database.prepare(records.ENDED_WATCHES),
 })

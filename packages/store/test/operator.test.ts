@@ -3,14 +3,14 @@ import { mkdirSync, statSync } from "node:fs"
 import { createConnection } from "node:net"
 import { join } from "node:path"
 import { Actor, ActorSystem } from "@pontoon/runtime"
-import { append, appendClaimed, settle } from "@pontoon/runtime/testing"
+import { append, appendClaimed, putActor, settle } from "@pontoon/runtime/testing"
 import { Clock, Context, Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
 import { Rpc } from "effect/rpc"
 import { describe, expect, it } from "vitest"
 import { SqliteLogReader, SqliteStore } from "../src/index.ts"
 import type { Output } from "../src/inspect/Output.ts"
-import { cancel, type RedriveChoice, redrive, stop } from "../src/inspect/operate.ts"
-import { operatorSocket, REQUEST_BYTES_MAX } from "../src/operator/operatorProtocol.ts"
+import { cancel, onActor, type RedriveChoice, redrive } from "../src/inspect/operate.ts"
+import { ActorCommand, operatorSocket, REQUEST_BYTES_MAX } from "../src/operator/operatorProtocol.ts"
 import { startChild } from "./support/childProcess.ts"
 import { runPontoon } from "./support/runPontoon.ts"
 import { temporaryFile, temporaryFolder } from "./support/temporaryFolder.ts"
@@ -41,6 +41,8 @@ const deadLog = Effect.gen(function* () {
   return file
 })
 
+const actorCommand = Schema.decodeUnknownSync(ActorCommand)
+
 /** The command in this process, which is much faster than a child; section 3 runs the real one, too. */
 const play = (file: string, [command, name = "", ...rest]: ReadonlyArray<string>) =>
   Effect.gen(function* () {
@@ -67,7 +69,9 @@ const play = (file: string, [command, name = "", ...rest]: ReadonlyArray<string>
     }
     const effect = (): Effect.Effect<void, { readonly _tag: string; readonly message: string }, Scope.Scope> => {
       if (command === "redrive") return redrive(file, output, false, choice)
-      return command === "cancel" ? cancel(file, output, false, choice) : stop(file, output, false, name)
+      return command === "cancel"
+        ? cancel(file, output, false, choice)
+        : onActor(file, output, false, actorCommand(command), name)
     }
     const failure = yield* Effect.scoped(effect()).pipe(
       Effect.as(undefined),
@@ -152,6 +156,21 @@ describe("1 misuse", () => {
           file,
           ["stop", "barista/1"],
           `No process owns ${file}, so no actor runs; there is nothing to stop.`,
+        )
+        yield* refused(file, ["suspend", "barista/7"], "There is no actor barista/7 in the log.")
+        yield* Effect.scoped(
+          Effect.flatMap(SqliteStore.make(file), ({ commit }) => commit([putActor({ type: "barista", id: "7" }, "7")])),
+        )
+        yield* refused(file, ["resume", "barista/7"], "Actor barista/7 is ready; there is nothing to resume.")
+        const found = (lifecycle: string) => [
+          `Actor barista/7 is ${lifecycle}; no process owns the log now, the next one finds it so.`,
+        ]
+        yield* said(file, ["suspend", "barista/7"], found("suspended"))
+        yield* said(file, ["resume", "barista/7"], found("ready"))
+        yield* refused(
+          file,
+          ["restart", "barista/7"],
+          `No process owns ${file}, so no actor runs; there is nothing to restart.`,
         )
         yield* refused(
           `${file}.none`,
@@ -301,6 +320,13 @@ describe("3 with an owner", () => {
         const behind = yield* system.tell(Barista.ref("2"), "Brew", { drink: "mocha" })
         expect((yield* runPontoon("cancel", behind, "--db", file)).out).toBe(`Message ${behind} is cancelled.\n`)
         expect(yield* system.outcome(behind)).toMatchObject({ status: "cancelled" })
+        const held = ["suspend", "barista/2"]
+        yield* said(file, held, [
+          "Actor barista/2 is suspended: what it runs may end, what waits and what comes waits.",
+        ])
+        yield* refused(file, held, "Actor barista/2 is gone, suspended already, or unknown to its owner.")
+        expect((yield* runPontoon("resume", "barista/2", "--db", file)).out).toBe("Actor barista/2 goes on.\n")
+        yield* refused(file, ["resume", "barista/2"], "Actor barista/2 is not suspended.")
         yield* said(
           file,
           ["stop", "barista/2"],
@@ -312,6 +338,9 @@ describe("3 with an owner", () => {
           code: 1,
         })
         expect(yield* system.outcome(slow)).toMatchObject({ status: "dead" })
+        yield* said(file, ["restart", "barista/2"], ["Actor barista/2 is restarted."])
+        expect(yield* system.ask(Barista.ref("2"), "Brew", { drink: "tea" })).toBe("tea")
+        yield* refused(file, ["restart", "robot/1"], "Actor robot/1 is about to stop, or unknown to its owner.")
         expect(statSync(`${file}.sock`).mode & 0o777).toBe(0o600)
         yield* close
         expect(statSync(`${file}.sock`, { throwIfNoEntry: false })).toBe(undefined)

@@ -75,6 +75,23 @@ const plans: ReadonlyArray<readonly [string, string, string]> = [
   ["a fence", messages.IS_RUNNING, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"],
   ["an attempt's record", messages.RECORD_ATTEMPT, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"],
   ["an actor", records.ACTOR, "SEARCH actors USING PRIMARY KEY (actor_type=? AND actor_id=?)"],
+  ["who is suspended", records.SUSPENDED, "SEARCH actors USING INDEX actors_suspended ((actor_type,actor_id)>(?,?))"],
+  [
+    "an actor's crashes",
+    records.CRASHES,
+    "SEARCH lifecycle_events USING INDEX lifecycle_events_actor (actor_type=? AND actor_id=? AND at_ms>?)",
+  ],
+  ["an actor's watchers", records.WATCHERS, "SEARCH watches USING PRIMARY KEY (watched_type=? AND watched_id=?)"],
+  [
+    "an actor's watches",
+    records.WATCHES_OF,
+    "SEARCH watches USING INDEX watches_watcher (watcher_type=? AND watcher_id=?)",
+  ],
+  [
+    "watches of the ended",
+    records.ENDED_WATCHES,
+    "SEARCH actors EXISTS USING PRIMARY KEY (actor_type=? AND actor_id=?)",
+  ],
   ["steps", records.STEPS, "SEARCH steps USING PRIMARY KEY (message_id=?)"],
   ["chunks", records.CHUNKS, "SEARCH chunks USING PRIMARY KEY (message_id=? AND ordinal>?)"],
   ["attempts", reads.ATTEMPTS, "SEARCH attempts USING PRIMARY KEY (message_id=?)"],

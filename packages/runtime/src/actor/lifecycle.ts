@@ -4,8 +4,8 @@
  *
  *     starting ─▶ ready ⇄ degraded        crash: ─▶ restarting ─▶ starting
  *                   │                     too many crashes: ─▶ failed
- *                   ├─▶ suspended ─▶ ready
- *                   └─▶ draining ─▶ stopped
+ *                   ├─▶ suspended ─▶ ready    one that let its resource go: ─▶ starting
+ *                   └─▶ draining ─▶ stopped   wanted again: stopped, failed ─▶ starting
  *
  * Busy and idle are not states: they change with every message, and follow from what is running.
  */
@@ -29,7 +29,9 @@ export type LifecycleInput =
   | { readonly type: "CRASHED"; readonly atMs: number }
   /** A start failed in a way that no restart can mend. */
   | { readonly type: "GAVE_UP" }
-  /** The wait is over. */
+  /** It is restarted with others; that is not its own failure, and not counted. */
+  | { readonly type: "RECYCLE" }
+  /** The wait is over, or it is wanted again. */
   | { readonly type: "RESTART" }
   /** It works, but worse: on a fallback device, slower than its goal. */
   | { readonly type: "DEGRADED" }
@@ -48,6 +50,10 @@ export interface LifecycleContext {
   readonly restartsAtMs: ReadonlyArray<number>
 }
 
+/** Whoever brings it back gives it a fresh budget, or its next crash would be its last. */
+const wantedAgain = { target: "starting", actions: "forget" } as const
+const again = { target: "restarting", actions: "forget" } as const
+
 export const lifecycle = setup({
   types: {
     context: {} as LifecycleContext,
@@ -60,6 +66,7 @@ export const lifecycle = setup({
       restartsWithin(context.restartsAtMs, event.atMs, context.withinMs).length < context.restartsMax,
   },
   actions: {
+    forget: assign({ restartsAtMs: [] }),
     countRestart: assign(({ context, event }) => ({
       restartsAtMs:
         event.type === "CRASHED"
@@ -77,14 +84,15 @@ export const lifecycle = setup({
     STOP: ".stopped",
   },
   states: {
-    starting: { on: { STARTED: "ready" } },
-    ready: { on: { DEGRADED: "degraded", SUSPEND: "suspended", DRAIN: "draining" } },
-    degraded: { on: { RECOVERED: "ready", SUSPEND: "suspended", DRAIN: "draining" } },
-    suspended: { on: { RESUME: "ready", DRAIN: "draining" } },
+    starting: { on: { STARTED: "ready", SUSPEND: "suspended", RECYCLE: "restarting" } },
+    ready: { on: { DEGRADED: "degraded", SUSPEND: "suspended", DRAIN: "draining", RECYCLE: "restarting" } },
+    degraded: { on: { RECOVERED: "ready", SUSPEND: "suspended", DRAIN: "draining", RECYCLE: "restarting" } },
+    // What breaks meanwhile is made anew when it is resumed.
+    suspended: { on: { RESUME: "ready", RESTART: "starting", DRAIN: "draining", CRASHED: {} } },
     draining: { on: { DRAINED: "stopped", CRASHED: "stopped" } },
-    restarting: { on: { RESTART: "starting", CRASHED: {}, DRAIN: "stopped" } },
-    failed: { on: { RESTART: "starting", CRASHED: {}, GAVE_UP: {} } },
-    stopped: { on: { RESTART: "starting", CRASHED: {}, GAVE_UP: {}, STOP: {} } },
+    restarting: { on: { RESTART: "starting", SUSPEND: "suspended", CRASHED: {}, DRAIN: "stopped" } },
+    failed: { on: { RESTART: wantedAgain, RECYCLE: again, CRASHED: {}, GAVE_UP: {} } },
+    stopped: { on: { RESTART: wantedAgain, CRASHED: {}, GAVE_UP: {}, STOP: {} } },
   },
 })
 

@@ -89,7 +89,8 @@ export class Runner {
     const { state } = cell.lifecycle
     if (this.#system.closed) message.interruption ??= "closing"
     // The actor crashed while the claim was written.
-    else if (!takesMessages(state) && state !== "draining") message.interruption ??= "restarted"
+    else if (!takesMessages(state) && state !== "draining" && state !== "suspended")
+      message.interruption ??= "restarted"
     // The commit took longer than the message had; its alarm rings too late to keep the handler from starting.
     else if (message.isLate(this.#system.now())) message.interruption ??= "expired"
     this.#busy.enter()
@@ -235,7 +236,10 @@ export class Runner {
     system.crashPoint("seal.after")
     const waiting = follow(system, message, sealed, receipt)
     if (found._tag === "ActorFailed") this.#queues.supervision().gaveUp(cell, found.record.message)
-    else if (found._tag === "Retry" && found.defect) this.#queues.supervision().crashed(cell, found.record.message)
+    else if (found._tag === "Retry" && found.defect) {
+      const { message: why, tag } = found.record
+      this.#queues.supervision().crashed(cell, { from: "handler", tag, message: why })
+    }
     // All of it before anybody is told: what the next handler or the asker sends now must come after these.
     for (const each of waiting) this.#queues.enqueue(each)
     if (next !== undefined) this.begin(next)

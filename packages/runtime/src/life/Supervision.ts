@@ -2,6 +2,7 @@
  * The boundary between lives and supervisors: what happens to messages, and may have to be answered by what becomes of an
  * actor.
  */
+import type { Crash } from "../supervision/restartPolicy.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 
 /** What a life reports to the supervisor; it answers by starting, restarting and stopping actors. */
@@ -9,7 +10,7 @@ export interface Supervision {
   /** An actor with a start is wanted, and may not be started yet. */
   readonly wanted: (cell: LiveCell) => void
   /** A handler of the actor threw. */
-  readonly crashed: (cell: LiveCell, reason: string) => void
+  readonly crashed: (cell: LiveCell, crash: Crash) => void
   /** The actor can never go on. */
   readonly gaveUp: (cell: LiveCell, reason: string) => void
   /** A message came to an actor that runs none any more. */

@@ -35,6 +35,8 @@ export interface Settings {
   readonly drainMsMax: number
   /** Failures that may be escalated to the system within a minute before it closes itself. Default 3. */
   readonly escalationsMax: number
+  /** Actors that may be suspended at a time. Default 10,000. Raising it costs memory: each is kept there. */
+  readonly suspendedMax: number
   /**
    * How long an idempotency key answers, in milliseconds from the acceptance of its first message; one that has not ended
    * answers for longer. Default 604,800,000 (7 days), from 1,000 to 31,536,000,000 (365 days). Raising it keeps keys from
@@ -60,6 +62,7 @@ export const SETTINGS_DEFAULT: Settings = {
   residentMax: 10_000,
   drainMsMax: 10_000,
   escalationsMax: 3,
+  suspendedMax: 10_000,
   // What is redelivered (webhooks, queues) is so for three days at most places; the store's retention keeps keys as long.
   keyWindowMs: 7 * 86_400_000,
   chunkLingerMs: 20,

@@ -7,6 +7,7 @@ import type { ErasedContext } from "../actor/ActorContext.ts"
 import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
 import { TerminalStateTooLarge } from "../message/StepFailure.ts"
+import { recallCrashes } from "../supervision/recallCrashes.ts"
 import type { HandOver } from "./handOn.ts"
 import { plannedEnd, recall } from "./journal/compensate.ts"
 import type { Journal } from "./journal/Journal.ts"
@@ -72,7 +73,7 @@ export const loadState = Effect.fnUntraced(function* (system: System, cell: Live
       new UnreadableState(`the state of ${cell.key} does not fit its schema: ${error.message}`)
     cell.state = yield* Effect.mapError(actor.decodeState(row.state), unreadable)
   }
-  cell.restarts = Math.max(cell.restarts, row?.restarts ?? 0)
+  if ((row?.restarts ?? 0) > cell.restarts) yield* recallCrashes(system, cell)
   cell.loaded = true
   const from = row?.lifecycle ?? "starting"
   // The first message is what starts an actor without a start, and brings back one that had failed in another process.
@@ -165,7 +166,7 @@ export const process = (
       }),
     )
   }
-  if (cell.actor.start !== undefined && cell.resource === undefined) {
+  if (cell.actor.start !== undefined && cell.scope === undefined) {
     return Effect.fail(new TerminalActorFailed({ actor: cell.key, message: `${cell.key} is not started.` }))
   }
   const payload = Effect.mapErrorEager(codec.decodePayload(envelope.body), (error) => {

@@ -44,6 +44,16 @@ export interface ChunkRow {
   readonly atMs: number
 }
 
+export interface WatchRow {
+  readonly watched: Address
+  readonly watcher: Address
+  readonly linked: boolean
+  readonly atMs: number
+}
+
+/** Whose watches: those on an actor, those that an actor has, or those on actors whose rows say `failed` or `stopped`. */
+export type WatchFilter = { readonly watched: Address } | { readonly watcher: Address } | { readonly ended: true }
+
 export class MessageStore extends Context.Service<
   MessageStore,
   {
@@ -68,6 +78,19 @@ export class MessageStore extends Context.Service<
     readonly unfinished: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
     /** At most `limit` dead letters with a seq above `afterSeq`, by seq: what an operator's filter goes through. */
     readonly deadLetters: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
+    /** At most `limit` watches, by (watched, watcher). */
+    readonly watches: (filter: WatchFilter, limit: number) => Effect.Effect<ReadonlyArray<WatchRow>, ReadFailure>
+    /** At most `limit` actors whose lifecycle is `suspended`, by address, after `after`. */
+    readonly suspended: (
+      after: Address | undefined,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<ActorRow>, ReadFailure>
+    /** When the actor crashed (its lifecycle events `CRASHED`) after `afterMs`: the latest `limit`, the earliest first. */
+    readonly crashes: (
+      address: Address,
+      afterMs: number,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<number>, ReadFailure>
     /** Where the bytes are, for error messages and logs: a file's path, or `memory`. */
     readonly location: string
   }

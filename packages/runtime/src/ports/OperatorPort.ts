@@ -3,7 +3,7 @@
  * reached from outside (SqliteStore, by a socket beside its file) provides the port; the system attaches to it what it
  * does when it is asked.
  */
-import { Context, Effect, type Scope } from "effect"
+import { Context, Effect, Schema, type Scope } from "effect"
 import type { Address } from "../message/Address.ts"
 import type {
   RetryableClosing,
@@ -48,7 +48,31 @@ export interface CancelReport {
   readonly left: number
 }
 
-export interface Operations {
+/** As many actors are suspended as the system keeps (`suspendedMax`). */
+export class TerminalTooManySuspended extends Schema.TaggedError<TerminalTooManySuspended>()(
+  "TerminalTooManySuspended",
+  { limit: Schema.Number, message: Schema.String },
+) {}
+
+/** What is done to actors; each change is in the lifecycle log with its reason. */
+export interface ActorOperations {
+  /** Stops an actor; false where it is not in memory, or has stopped. */
+  readonly stop: (address: Address, reason: string) => Effect.Effect<boolean>
+  /**
+   * Puts an actor on hold: what runs may end, what waits and what comes waits, until `resume`; also over restarts of the
+   * process. False where it is gone, suspended already, or of no type of this system's.
+   */
+  readonly suspend: (address: Address, reason: string) => Effect.Effect<boolean, TerminalTooManySuspended | ReadFailure>
+  /** False where it is not suspended. */
+  readonly resume: (address: Address, reason: string) => Effect.Effect<boolean>
+  /**
+   * Brings back an actor that has failed or was stopped, with a fresh budget of restarts; restarts one that is alive or
+   * suspended, and has what it runs run again. False while it drains, and where it is of no type of this system's.
+   */
+  readonly restart: (address: Address, reason: string) => Effect.Effect<boolean, ReadFailure>
+}
+
+export interface Operations extends ActorOperations {
   /**
    * Has a dead letter run again, at its id and with a fresh budget of attempts; with `body`, on that in place of its own.
    * Succeeds when it is on disk and waits.
@@ -64,8 +88,6 @@ export interface Operations {
   ) => Effect.Effect<CancelReport, ReadFailure | TerminalInvalidMessage>
   /** Takes a message back; false where it has ended already, or never was. */
   readonly cancel: (messageId: string) => Effect.Effect<boolean>
-  /** Stops an actor; false where it is not in memory, or has stopped. */
-  readonly stop: (address: Address, reason: string) => Effect.Effect<boolean>
 }
 
 export interface OperatorDesk {

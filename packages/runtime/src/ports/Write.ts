@@ -192,6 +192,25 @@ export interface PutFeedback extends Feedback {
   readonly _tag: "PutFeedback"
 }
 
+/**
+ * The watcher is told when the watched actor ends; with `linked` it is restarted, or ends, with it. Watching again changes
+ * nothing but that a watch may become a link.
+ */
+export interface PutWatch {
+  readonly _tag: "PutWatch"
+  readonly watched: Address
+  readonly watcher: Address
+  readonly linked: boolean
+  readonly atMs: number
+}
+
+/** One watch of `watcher`, or all of them where `watched` is undefined. What is not there is dropped already. */
+export interface DropWatch {
+  readonly _tag: "DropWatch"
+  readonly watched: Address | undefined
+  readonly watcher: Address
+}
+
 export type Write =
   | Append
   | Claim
@@ -207,3 +226,5 @@ export type Write =
   | RecordStep
   | AppendChunk
   | PutFeedback
+  | PutWatch
+  | DropWatch

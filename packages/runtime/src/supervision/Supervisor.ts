@@ -1,55 +1,56 @@
 /**
- * The boundary between a crash and what is done about it: starts actors, restarts them one for one with backoff, gives
- * them up when they crash too often, and moves their waiting messages where they can be run.
- *
- * Trees: the system supervises one supervisor a type of actor, and that its actors. An actor that escalates makes its
- * type restart; escalations beyond `escalationsMax` within a minute close the system.
+ * The boundary between a crash and what is done about it: restarts actors, alone or with those that stand and fall with
+ * them, gives them up when they crash too often, stops, suspends and brings them back. Read this file first: it holds the
+ * control flow. What is decided is in `restartPolicy.ts`, `actor/lifecycle.ts` and, for the tree, `decideRestart.ts`.
  */
-import { Cause, Effect, Exit, type Fiber, Scope } from "effect"
-import type { ActorSelf } from "../actor/ActorContext.ts"
-import { isGone, type LifecycleInput, takesMessages } from "../actor/lifecycle.ts"
+import type { Effect, Fiber } from "effect"
+import { isGone, type LifecycleInput, type LifecycleState, takesMessages } from "../actor/lifecycle.ts"
 import { stepLifecycle } from "../actor/stepLifecycle.ts"
 import { after } from "../life/alarm.ts"
-import { commitPatiently } from "../life/commit.ts"
-import { countAssigned, countWithdrawn, poolOf } from "../life/deliver.ts"
 import type { LiveCell, LiveMessage } from "../life/LiveMessage.ts"
 import type { Life } from "../life/life.ts"
-import { lose, requeue } from "../life/reply.ts"
-import { routeWithin } from "../life/route.ts"
 import type { Supervision } from "../life/Supervision.ts"
 import type { System } from "../life/System.ts"
 import { putActor } from "../life/seal.ts"
-import type { FailureRecord } from "../message/Reply.ts"
-import type { Write } from "../ports/Write.ts"
+import { type Action, decideRestart, forgetCrashes, type GroupStates } from "./decideRestart.ts"
 import { LifecycleLog } from "./LifecycleLog.ts"
-import { backoffMs, restartsWithin } from "./restartPolicy.ts"
+import { RestartPlans } from "./RestartPlans.ts"
+import { rescueMessage, rescueMessages } from "./rescueMessages.ts"
+import { backoffMs, type Crash, type Directive } from "./restartPolicy.ts"
+import { Starter, type StarterEvents } from "./Starter.ts"
+import type { Leaf, SupervisionTree } from "./SupervisionTree.ts"
 
-/** The window of `escalationsMax`. */
-const ESCALATION_WINDOW_MS = 60_000
 /** Reasons are for reading in a table; the whole cause is in the log output. */
 const REASON_LENGTH_MAX = 500
 
-/** What an actor says of itself while it starts. */
-interface Said {
-  what?: string
-  degraded?: string
-}
+/** States in which a crash is news: an actor that is restarted, or gone, has been through it already. */
+const mayCrash = (state: LifecycleState): boolean =>
+  takesMessages(state) || state === "starting" || state === "draining"
 
-export class Supervisor implements Supervision {
+export class Supervisor implements Supervision, StarterEvents {
   readonly #system: System
   readonly #life: Life
+  readonly #tree: SupervisionTree
   readonly #giveUpSystem: (reason: string) => void
   readonly #log: LifecycleLog
-  /** Starts under way. */
-  readonly #starting = new Map<LiveCell, Fiber.Fiber<void>>()
-  #escalationsAtMs: ReadonlyArray<number> = []
+  readonly #starter: Starter
+  readonly #plans: RestartPlans
+  #groups: GroupStates = new Map()
 
-  /** @param giveUpSystem called when too many actors have escalated */
-  constructor(system: System, life: Life, giveUpSystem: (reason: string) => void) {
+  /** @param giveUpSystem called when too much has been escalated to the root */
+  constructor(system: System, life: Life, tree: SupervisionTree, giveUpSystem: (reason: string) => void) {
     this.#system = system
     this.#life = life
+    this.#tree = tree
     this.#giveUpSystem = giveUpSystem
     this.#log = new LifecycleLog(system)
+    this.#starter = new Starter(system, this)
+    this.#plans = new RestartPlans(system, (cell, reason) => this.#startAgain(cell, reason))
+  }
+
+  /** Closes every actor's resource. */
+  get closeAll(): Effect.Effect<void> {
+    return this.#starter.closeAll
   }
 
   /** Steps the lifecycle machine; a change is written with its cause. */
@@ -72,155 +73,153 @@ export class Supervisor implements Supervision {
 
   /** An actor with a start is wanted. */
   wanted(cell: LiveCell): void {
-    if (cell.actor.start !== undefined && cell.scope === undefined) this.#launch(cell)
+    if (cell.actor.start !== undefined && cell.scope === undefined) this.#starter.launch(cell)
   }
 
-  #launch(cell: LiveCell): void {
-    if (this.#starting.has(cell) || cell.lifecycle.state !== "starting") return
-    const begin = cell.actor.start
-    if (begin === undefined) {
-      this.#step(cell, { type: "STARTED" }, "restarted")
-      this.#life.pump(cell)
-      return
-    }
-    const scope = Scope.makeUnsafe()
-    cell.scope = scope
-    const said: Said = {}
-    const fiber = this.#system.fork(this.#start(cell, begin(this.#selfOf(cell, scope, said)), scope, said))
-    // A start that ends, or crashes, before its first wait has nothing left to be stopped.
-    if (fiber.pollUnsafe() !== undefined || cell.scope !== scope) return
-    this.#starting.set(cell, fiber)
-    fiber.addObserver(() => {
-      if (this.#starting.get(cell) === fiber) this.#starting.delete(cell)
-    })
+  started(cell: LiveCell, reason: string, degraded: string | undefined): void {
+    this.#step(cell, { type: "STARTED" }, reason)
+    if (degraded !== undefined) this.#step(cell, { type: "DEGRADED" }, degraded)
+    this.#life.pump(cell)
   }
 
-  /** Acquires the actor's resource; `starting` becomes `ready`, or the crash is counted. */
-  readonly #start = Effect.fnUntraced(function* (
-    this: Supervisor,
-    cell: LiveCell,
-    begin: Effect.Effect<unknown, unknown, unknown>,
-    scope: Scope.Closeable,
-    said: Said,
-  ) {
-    const row = yield* Effect.orElseSucceed(this.#system.store.actor(cell.address), () => undefined)
-    if (row !== undefined) cell.restarts = Math.max(cell.restarts, row.restarts)
-    const exit = yield* Effect.exit(Effect.provideContext(Scope.provide(begin, scope), this.#system.services))
-    // It crashed, or was stopped, meanwhile.
-    if (cell.scope !== scope) return
-    this.#starting.delete(cell)
-    if (Exit.isSuccess(exit)) {
-      cell.resource = exit.value
-      const what = said.what === undefined ? "" : `: ${said.what}`
-      this.#step(cell, { type: "STARTED" }, `${cell.restarts === 0 ? "started" : `restart ${cell.restarts}`}${what}`)
-      if (said.degraded !== undefined) this.#step(cell, { type: "DEGRADED" }, said.degraded)
-      return this.#life.pump(cell)
-    }
-    const error = Cause.squash(exit.cause)
-    const reason = error instanceof Error ? error.message : String(error)
-    if (isTerminal(error)) this.gaveUp(cell, reason)
-    else this.crashed(cell, `start failed: ${reason}`)
-  })
+  degraded(cell: LiveCell, reason: string): void {
+    this.#step(cell, { type: "DEGRADED" }, reason)
+  }
 
-  #selfOf(cell: LiveCell, scope: Scope.Closeable, said: Said): ActorSelf {
-    // What an earlier incarnation still says is not about this one.
-    const ifCurrent = (then: () => void) =>
-      Effect.sync(() => {
-        if (cell.scope === scope) then()
-      })
-    return {
-      address: cell.address,
-      crash: (reason) => ifCurrent(() => this.crashed(cell, reason)),
-      describe: (what) =>
-        Effect.sync(() => {
-          said.what = what
-        }),
-      degraded: (reason) =>
-        ifCurrent(() => {
-          if (cell.lifecycle.state === "starting") said.degraded = reason
-          else this.#step(cell, { type: "DEGRADED" }, reason)
-        }),
-      recovered: (reason) => ifCurrent(() => void this.#step(cell, { type: "RECOVERED" }, reason)),
-    }
+  recovered(cell: LiveCell, reason: string): void {
+    this.#step(cell, { type: "RECOVERED" }, reason)
+  }
+
+  #startAgain(cell: LiveCell, reason: string): Fiber.Fiber<void> | undefined {
+    this.#step(cell, { type: "RESTART" }, reason)
+    return this.#starter.launch(cell)
   }
 
   // Crashing, and what follows.
 
-  /** The actor died: it is restarted after a wait, or given up. */
-  crashed(cell: LiveCell, reason: string): void {
+  /** The actor died, or one of its handlers did: what is done is the actor's own choice, and then its supervisors'. */
+  crashed(cell: LiveCell, crash: Crash): void {
+    const directive = directiveOf(cell, crash)
+    if (directive === "resume") return
     cell.loaded = false
-    if (this.#system.closing || !this.#step(cell, { type: "CRASHED", atMs: this.#system.now() }, reason)) return
-    this.#release(cell)
-    this.#interruptRunning(cell)
-    // It begins anew, and what it waited for may be gone with what it was.
-    cell.mailbox.unstash()
-    if (cell.lifecycle.state === "restarting") this.#restartLater(cell)
-    else this.#exceeded(cell, reason)
-    this.#evacuate(cell, reason)
+    const { state } = cell.lifecycle
+    if (this.#system.closing) return
+    // Made anew when it is resumed.
+    if (state === "suspended") this.#letGo(cell)
+    else if (!mayCrash(state)) return
+    else if (directive === "stop") this.#end(cell, "stopped", crash.message)
+    else if (directive === "escalate") this.#escalate(cell, `escalated: ${crash.message}`)
+    else this.#restart(cell, crash.message)
+  }
+
+  /** Within its own limits, and those of its group. */
+  #restart(cell: LiveCell, reason: string): void {
+    this.#step(cell, { type: "CRASHED", atMs: this.#system.now() }, reason)
+    const { onExceeded } = cell.actor.supervision
+    if (cell.lifecycle.state === "restarting") {
+      cell.restarts++
+      this.#letGo(cell)
+      this.#ask(cell, "crashed", reason)
+      rescueMessages(this.#system, this.#life, cell, reason)
+    } else if (cell.lifecycle.state === "failed" && onExceeded === "escalate") this.#escalate(cell, reason)
+    else this.#end(cell, onExceeded === "stop" ? "stopped" : "failed", reason)
+  }
+
+  /** Its group has failed. */
+  #escalate(cell: LiveCell, reason: string): void {
+    this.#step(cell, { type: "RECYCLE" }, reason)
+    this.#letGo(cell)
+    this.#ask(cell, "escalated", reason)
+    rescueMessages(this.#system, this.#life, cell, reason)
   }
 
   /** The actor can never go on. */
   gaveUp(cell: LiveCell, reason: string): void {
-    cell.loaded = false
-    if (!this.#step(cell, { type: "GAVE_UP" }, reason)) return
-    this.#release(cell)
-    this.#interruptRunning(cell)
-    this.#evacuate(cell, reason)
+    this.#end(cell, "failed", reason)
   }
 
-  #restartLater(cell: LiveCell): void {
-    cell.restarts++
-    const { backoff } = cell.actor.supervision
-    const waitMs = backoffMs(backoff, cell.lifecycle.context.restartsAtMs.length, this.#system.random())
-    after(this.#system, waitMs, () => {
-      if (this.#system.closing || cell.lifecycle.state !== "restarting") return
-      this.#step(cell, { type: "RESTART" }, `after ${waitMs} ms`)
-      this.#launch(cell)
-    })
-  }
-
-  #exceeded(cell: LiveCell, reason: string): void {
-    const { onExceeded } = cell.actor.supervision
-    if (onExceeded === "stop") this.#step(cell, { type: "STOP" }, reason)
-    if (onExceeded === "escalate") this.#escalate(cell, reason)
-  }
-
-  /** The type's supervisor restarts all of its actors; the system counts it. */
-  #escalate(cell: LiveCell, reason: string): void {
-    const nowMs = this.#system.now()
-    this.#escalationsAtMs = [...restartsWithin(this.#escalationsAtMs, nowMs, ESCALATION_WINDOW_MS), nowMs]
-    const count = this.#escalationsAtMs.length
-    if (count > this.#system.settings.escalationsMax) {
-      this.#giveUpSystem(`${cell.key} escalated, as ${count - 1} actors did within a minute: ${reason}`)
-      return
-    }
-    for (const sibling of [...this.#system.registry.all()]) {
-      if (sibling.actor !== cell.actor) continue
-      if (sibling === cell) {
-        cell.lifecycle = { ...cell.lifecycle, context: { ...cell.lifecycle.context, restartsAtMs: [] } }
-        this.#step(cell, { type: "RESTART" }, `restarted by the supervisor of ${cell.actor.name}`)
-        this.#launch(cell)
-      } else if (takesMessages(sibling.lifecycle.state)) {
-        this.crashed(sibling, `restarted with ${cell.key}`)
+  /** Asks the tree, and does what it says. */
+  #ask(cell: LiveCell, type: "crashed" | "escalated", reason: string): void {
+    const place = this.#tree.placeOf(cell.address, cell.key)
+    const event = { type, key: cell.key, place, atMs: this.#system.now() }
+    const { actions, states } = decideRestart(this.#tree, this.#groups, event)
+    this.#groups = states
+    const cells: Array<LiveCell> = []
+    const releases: Array<Effect.Effect<void>> = []
+    let waitMs = 0
+    for (const action of actions) {
+      if (action._tag === "Close") {
+        const { escalationsMax } = this.#system.settings
+        this.#giveUpSystem(`${cell.key} escalated, as ${escalationsMax} actors did within a minute: ${reason}`)
+      } else if (action._tag === "Wait") waitMs = this.#waitMs(cell, action)
+      else if (action._tag === "Stop") releases.push(...this.#stopWith(cell, action.leaf))
+      else if (action._tag === "Start") cells.push(...this.#cellsOf(action.leaf).filter(isRestarting))
+      else {
+        const why = `${action.group.name} had too many crashes, the last of ${cell.key}: ${reason}`
+        for (const each of this.#cellsOf(action.leaf).toReversed()) this.#end(each, action.as, why)
       }
     }
+    if (cells.length === 0) return
+    const reasonOf = (each: LiveCell) => (each === cell ? `after ${waitMs} ms` : `with ${cell.key}, after ${waitMs} ms`)
+    this.#plans.carryOut({ cells, releases, waitMs, reasonOf })
   }
 
-  // Stopping.
+  #waitMs(cell: LiveCell, { backoffOf, crashes }: Extract<Action, { readonly _tag: "Wait" }>): number {
+    const random = this.#system.random()
+    if (backoffOf !== "actor") return backoffMs(backoffOf.backoff, crashes, random)
+    return backoffMs(cell.actor.supervision.backoff, cell.lifecycle.context.restartsAtMs.length, random)
+  }
+
+  /** Actors that are alive, in the order in which they were made. */
+  #cellsOf(leaf: Leaf): ReadonlyArray<LiveCell> {
+    const { registry } = this.#system
+    const cell = leaf._tag === "Actor" ? registry.find(leaf.key) : undefined
+    if (leaf._tag === "Actor") return cell === undefined || isGone(cell.lifecycle.state) ? [] : [cell]
+    const place = this.#tree.placeOf({ type: leaf.type, id: "" }, leaf.type)
+    return [...registry.all()].filter(
+      (each) =>
+        each.actor.name === leaf.type &&
+        !isGone(each.lifecycle.state) &&
+        this.#tree.placeOf(each.address, each.key) === place,
+    )
+  }
+
+  /** Stops what falls with `cell`; one that is suspended stays as it is. */
+  #stopWith(cell: LiveCell, leaf: Leaf): ReadonlyArray<Effect.Effect<void>> {
+    return this.#cellsOf(leaf)
+      .toReversed()
+      .filter((each) => each !== cell && this.#step(each, { type: "RECYCLE" }, `restarted with ${cell.key}`))
+      .map((each) => {
+        each.loaded = false
+        this.#breakOff(each)
+        rescueMessages(this.#system, this.#life, each, each.reason)
+        return this.#starter.release(each)
+      })
+  }
+
+  // Ending, for good or for a time.
+
+  /** The actor is gone; what waits for it moves, or becomes dead letters. */
+  #end(cell: LiveCell, as: "failed" | "stopped", reason: string): void {
+    const wasGone = isGone(cell.lifecycle.state)
+    if (!this.#step(cell, { type: as === "failed" ? "GAVE_UP" : "STOP" }, reason) && !wasGone) return
+    cell.loaded = false
+    this.#letGo(cell)
+    rescueMessages(this.#system, this.#life, cell, reason)
+  }
 
   /** Drains an actor, then stops it: what runs may end, within `drainMsMax`; what waits moves, or becomes dead letters. */
   stop(cell: LiveCell, reason: string): boolean {
     if (!this.#step(cell, { type: "DRAIN" }, reason) && !this.#step(cell, { type: "STOP" }, reason)) return false
     if (cell.lifecycle.state !== "draining") this.#release(cell)
-    this.#evacuate(cell, reason)
+    rescueMessages(this.#system, this.#life, cell, reason)
     this.rested(cell)
     if (cell.lifecycle.state !== "draining") return true
     const { drainMsMax } = this.#system.settings
     after(this.#system, drainMsMax, () => {
       if (cell.lifecycle.state !== "draining") return
       this.#step(cell, { type: "STOP" }, `what ran had not ended after ${drainMsMax} ms`)
-      this.#release(cell)
-      this.#interruptRunning(cell)
+      this.#letGo(cell)
     })
     return true
   }
@@ -232,21 +231,57 @@ export class Supervisor implements Supervision {
     this.#release(cell)
   }
 
-  /** Closes every actor's resource. */
-  readonly closeAll: Effect.Effect<void> = Effect.suspend(() => {
-    for (const fiber of this.#starting.values()) fiber.interruptUnsafe()
-    return Effect.forEach([...this.#system.registry.all()], takeScope, { concurrency: "unbounded", discard: true })
-  })
-
-  /** Lets the resource go, and a start that is under way. */
-  #release(cell: LiveCell): void {
-    const fiber = this.#starting.get(cell)
-    this.#starting.delete(cell)
-    this.#system.fork(takeScope(cell))
-    fiber?.interruptUnsafe()
+  /** What waits, and what comes, waits on; what runs may end. Lasts over restarts of the process. False where it is gone. */
+  suspend(cell: LiveCell, reason: string): boolean {
+    const wasUp = takesMessages(cell.lifecycle.state)
+    if (!this.#step(cell, { type: "SUSPEND" }, reason)) return false
+    // One that was ready keeps its resource; a start under way is given up.
+    if (!wasUp) this.#release(cell)
+    rescueMessages(this.#system, this.#life, cell, reason)
+    return true
   }
 
-  #interruptRunning(cell: LiveCell): void {
+  /** False where it is not suspended. */
+  resume(cell: LiveCell, reason: string): boolean {
+    if (cell.lifecycle.state !== "suspended") return false
+    if (cell.actor.start !== undefined && cell.scope === undefined) this.#startAgain(cell, reason)
+    else {
+      this.#step(cell, { type: "RESUME" }, reason)
+      this.#life.pump(cell)
+    }
+    return true
+  }
+
+  /** Brings back an actor that is gone, with a fresh budget of restarts; restarts one that is alive. False while it drains. */
+  restart(cell: LiveCell, reason: string): boolean {
+    const { state } = cell.lifecycle
+    if (state === "draining") return false
+    this.#groups = forgetCrashes(this.#groups, this.#tree.placeOf(cell.address, cell.key).group)
+    cell.loaded = false
+    this.#breakOff(cell)
+    const release = this.#starter.release(cell)
+    if (!isGone(state) && this.#step(cell, { type: "RECYCLE" }, reason)) {
+      this.#plans.carryOut({ cells: [cell], releases: [release], waitMs: 0, reasonOf: () => reason })
+    } else {
+      this.#system.fork(release)
+      this.#startAgain(cell, reason)
+    }
+    return true
+  }
+
+  #release(cell: LiveCell): void {
+    this.#system.fork(this.#starter.release(cell))
+  }
+
+  /** Lets the resource go, and what runs. */
+  #letGo(cell: LiveCell): void {
+    this.#release(cell)
+    this.#breakOff(cell)
+  }
+
+  /** It begins anew: what runs is interrupted, and what was put aside may wait for something that is gone with what it was. */
+  #breakOff(cell: LiveCell): void {
+    cell.mailbox.unstash()
     for (const message of cell.running) {
       if (message.undoing) continue
       message.interruption ??= "restarted"
@@ -254,71 +289,21 @@ export class Supervisor implements Supervision {
     }
   }
 
-  // The messages of an actor that does not run them.
-
-  /** Moves what waits to other targets; what cannot move waits on, or dies with its actor. */
-  #evacuate(cell: LiveCell, reason: string): void {
-    // What waits is left to the next start, which may have what this one lacks.
-    if (this.#system.closing) return
-    for (const message of cell.mailbox.all()) this.#save(message, reason)
-  }
-
   /** A message came to an actor that runs none any more. */
   stranded(message: LiveMessage): void {
-    this.#save(message, "it came too late")
-  }
-
-  #save(message: LiveMessage, reason: string): void {
-    const { cell } = message
-    const { state } = cell.lifecycle
-    if (this.#reroute(message, `${cell.key} is ${state}`) || !isGone(state)) return
-    const text = `${cell.key} is ${state}: ${reason}`
-    const record: FailureRecord = { tag: "TerminalActorFailed", message: text, retry: "terminal" }
-    this.#life.endWaiting(message, "dead", record)
-  }
-
-  /** Gives a waiting message to another target of its pool. */
-  #reroute(message: LiveMessage, reason: string): boolean {
-    const pool = poolOf(this.#system, message.envelope)
-    const to = pool === undefined ? undefined : routeWithin(this.#system, pool, message.triedTargets)
-    if (to?.decision === undefined || to.cell === message.cell) return false
-    const { cell, decision } = to
-    message.cell.mailbox.remove(message)
-    countWithdrawn(this.#system, message)
-    message.phase = "moving"
-    const { id: messageId, attempt } = message
-    const writes: ReadonlyArray<Write> = [
-      {
-        _tag: "Reroute",
-        messageId,
-        attempt,
-        target: cell.address,
-        deliverAtMs: message.deliverAtMs,
-      },
-      { ...decision, reason: `${reason}; ${decision.reason}`, messageId, attempt: attempt + 1 },
-    ]
-    this.#system.fork(
-      Effect.matchEffect(commitPatiently(this.#system, writes), {
-        onSuccess: () =>
-          Effect.sync(() => {
-            requeue(message, cell, message.dueAtMs)
-            countAssigned(this.#system, message.envelope, cell.key)
-            this.#life.enqueue(message)
-          }),
-        onFailure: (failure) => lose(this.#system, message, failure),
-      }).pipe(Effect.uninterruptible),
-    )
-    return true
+    rescueMessage(this.#system, this.#life, message, "it came too late")
   }
 }
 
-const isTerminal = (error: unknown): boolean =>
-  typeof error === "object" && error !== null && "_tag" in error && String(error._tag).startsWith("Terminal")
+const isRestarting = (cell: LiveCell): boolean => cell.lifecycle.state === "restarting"
 
-/** Takes the resource out of the actor, and closes it. */
-const takeScope = (cell: LiveCell): Effect.Effect<void> => {
-  const { scope } = cell
-  cell.scope = undefined
-  cell.resource = undefined
-  return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+/** The actor's own choice. What is not a handler's failure cannot be resumed: there is nothing to go on with. */
+const directiveOf = (cell: LiveCell, crash: Crash): Directive => {
+  try {
+    const directive = cell.actor.supervision.onCrash(crash)
+    if (directive === "stop" || directive === "escalate") return directive
+    return directive === "resume" && crash.from === "handler" ? directive : "restart"
+  } catch {
+    return "restart"
+  }
 }

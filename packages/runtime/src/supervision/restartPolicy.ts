@@ -14,8 +14,26 @@ export interface Backoff {
   readonly jitter: number
 }
 
+/** What an actor died of. */
+export interface Crash {
+  /** A handler threw; its start failed; or it said so itself (`self.crash`). */
+  readonly from: "handler" | "start" | "self"
+  /** The `_tag` of the failure, or `Defect` for what was thrown without one. */
+  readonly tag: string
+  readonly message: string
+}
+
+/**
+ * What a crash means. `restart` (default): from its last state, within its limits. `resume`: only the attempt is lost; the
+ * actor keeps its state and its resource, and nothing is counted, for handlers that throw while nothing is broken; what is
+ * no handler's failure cannot be resumed, and is restarted. `stop`: it is `stopped`. `escalate`: its supervisor has failed.
+ */
+export type Directive = "restart" | "resume" | "stop" | "escalate"
+
 /** How an actor that crashes is treated. */
 export interface Supervision {
+  /** Chooses from the failure; called once a crash, must be pure, and counts as `restart` where it throws. Default: always `restart`. */
+  readonly onCrash: (crash: Crash) => Directive
   /** Waits between restarts. Default 100 ms, doubling up to 10 s, half of it random. */
   readonly backoff: Backoff
   /** How many restarts are taken within `withinMs` before the actor is given up. Default 5; 0 never restarts. */
@@ -24,8 +42,8 @@ export interface Supervision {
   readonly withinMs: number
   /**
    * What giving up means. `fail` (default): the actor is `failed` and its messages become dead letters. `stop`: the
-   * same, but the actor is `stopped`, for actors that are expected to end. `escalate`: the failure goes to the
-   * supervisor of the actor's type, which restarts all of its actors, and counts against the system's own limit.
+   * same, but the actor is `stopped`, for actors that are expected to end. `escalate`: its supervisor has failed, and is
+   * restarted by its own; without a declared one (`makeSupervisor`) that means all actors of its type, by the system.
    */
   readonly onExceeded: "fail" | "stop" | "escalate"
 }
@@ -39,6 +57,7 @@ export interface RetryPolicy {
 }
 
 export const SUPERVISION_DEFAULT: Supervision = {
+  onCrash: () => "restart",
   backoff: { baseMs: 100, factor: 2, maxMs: 10_000, jitter: 0.5 },
   restartsMax: 5,
   withinMs: 60_000,

@@ -5,9 +5,23 @@
 import { type Address, formatAddress } from "../message/Address.ts"
 import { type Envelope, isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LifecycleRow, RouteRow } from "../ports/LogReader.ts"
-import type { ActorRow, ChunkRow, CommitReceipt, StepRow } from "../ports/MessageStore.ts"
+import type { ActorRow, ChunkRow, CommitReceipt, StepRow, WatchRow } from "../ports/MessageStore.ts"
 import { TerminalStaleAttempt } from "../ports/StoreFailure.ts"
-import type { Append, Claim, Forward, Postpone, PutFeedback, Redrive, Retry, Settle, Write } from "../ports/Write.ts"
+import type {
+  Append,
+  Claim,
+  DropWatch,
+  Forward,
+  LifecycleEvent,
+  Postpone,
+  PutActor,
+  PutFeedback,
+  PutWatch,
+  Redrive,
+  Retry,
+  Settle,
+  Write,
+} from "../ports/Write.ts"
 
 export interface MemoryLog {
   /** By id, in the order of acceptance. */
@@ -23,6 +37,8 @@ export interface MemoryLog {
   readonly lifecycle: Array<LifecycleRow>
   readonly routes: Array<RouteRow>
   readonly feedback: Array<PutFeedback>
+  /** By `watchKey`. */
+  readonly watches: Map<string, WatchRow>
 }
 
 export const makeMemoryLog = (): MemoryLog => ({
@@ -35,6 +51,7 @@ export const makeMemoryLog = (): MemoryLog => ({
   lifecycle: [],
   routes: [],
   feedback: [],
+  watches: new Map(),
 })
 
 /**
@@ -203,6 +220,35 @@ const redrive = (log: MemoryLog, write: Redrive, undo: Undo): void => {
   put(log.messages, row.id, next, undo)
 }
 
+/** Sorts by the watched actor, then by the watcher; no part of an address holds a line break. */
+const watchKey = (watched: Address, watcher: Address): string =>
+  [watched.type, watched.id, watcher.type, watcher.id].join("\n")
+
+const putWatch = (log: MemoryLog, { _tag, ...write }: PutWatch, undo: Undo): void => {
+  const key = watchKey(write.watched, write.watcher)
+  const before = log.watches.get(key)
+  const linked = write.linked || before?.linked === true
+  put(log.watches, key, before === undefined ? write : { ...before, linked }, undo)
+}
+
+const dropWatch = (log: MemoryLog, { watched, watcher }: DropWatch, undo: Undo): void => {
+  for (const [key, row] of [...log.watches]) {
+    if (formatAddress(row.watcher) !== formatAddress(watcher)) continue
+    if (watched !== undefined && formatAddress(row.watched) !== formatAddress(watched)) continue
+    log.watches.delete(key)
+    undo.push(() => log.watches.set(key, row))
+  }
+}
+
+const putActor = (log: MemoryLog, { _tag, atMs, state, ...rest }: PutActor, undo: Undo): void => {
+  const key = formatAddress(rest.address)
+  const kept = state === undefined ? (log.actors.get(key)?.state ?? null) : state
+  put(log.actors, key, { ...rest, state: kept, updatedAtMs: atMs }, undo)
+}
+
+const lifecycleEvent = (log: MemoryLog, { _tag, address, ...rest }: LifecycleEvent, undo: Undo): void =>
+  push(log.lifecycle, { seq: log.lifecycle.length + 1, actorType: address.type, actorId: address.id, ...rest }, undo)
+
 const applyOne = (
   log: MemoryLog,
   write: Write,
@@ -236,19 +282,12 @@ const applyOne = (
     case "Redrive":
       redrive(log, write, undo)
       break
-    case "PutActor": {
-      const key = formatAddress(write.address)
-      const { _tag, atMs, state, ...rest } = write
-      const kept = state === undefined ? (log.actors.get(key)?.state ?? null) : state
-      put(log.actors, key, { ...rest, state: kept, updatedAtMs: atMs }, undo)
+    case "PutActor":
+      putActor(log, write, undo)
       break
-    }
-    case "LifecycleEvent": {
-      const { _tag, address, ...rest } = write
-      const seq = log.lifecycle.length + 1
-      push(log.lifecycle, { seq, actorType: address.type, actorId: address.id, ...rest }, undo)
+    case "LifecycleEvent":
+      lifecycleEvent(log, write, undo)
       break
-    }
     case "RouteDecision": {
       if (refused.has(write.messageId)) break
       const { _tag, ...rest } = write
@@ -269,6 +308,12 @@ const applyOne = (
     }
     case "PutFeedback":
       push(log.feedback, write, undo)
+      break
+    case "PutWatch":
+      putWatch(log, write, undo)
+      break
+    case "DropWatch":
+      dropWatch(log, write, undo)
       break
   }
 }

@@ -3,11 +3,11 @@
  * keeps every promise of `MessageStore` but durability past the process.
  */
 import { Context, Effect, Layer } from "effect"
-import { formatAddress } from "../message/Address.ts"
+import { type Address, formatAddress } from "../message/Address.ts"
 import type { MessageRow, MessageStatus } from "../message/Envelope.ts"
 import { CrashPoints } from "../ports/CrashPoints.ts"
 import { type LatencyRow, LogReader, type MailboxRow, type MessageFilter } from "../ports/LogReader.ts"
-import { MessageStore } from "../ports/MessageStore.ts"
+import { type ActorRow, MessageStore, type WatchFilter, type WatchRow } from "../ports/MessageStore.ts"
 import { checkReadLimit } from "../ports/readLimit.ts"
 import { type CommitFailure, TerminalStaleAttempt, TerminalStoreFailure } from "../ports/StoreFailure.ts"
 import type { Write } from "../ports/Write.ts"
@@ -124,6 +124,34 @@ const readerOf = (log: MemoryLog, store: MessageStore["Service"], read: Read): L
     mailbox: (limit) => read(limit, () => mailboxes(log).slice(0, limit)),
     latency: read(1, () => latencies(log)),
   })
+const hasEnded = (log: MemoryLog, address: Address): boolean => {
+  const lifecycle = log.actors.get(formatAddress(address))?.lifecycle
+  return lifecycle === "failed" || lifecycle === "stopped"
+}
+
+const watchesOf = (log: MemoryLog, filter: WatchFilter): ReadonlyArray<WatchRow> => {
+  const isOf = (address: Address, wanted: Address) => formatAddress(address) === formatAddress(wanted)
+  const rows = [...log.watches].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
+  if ("ended" in filter) return rows.filter(({ watched }) => hasEnded(log, watched))
+  return "watched" in filter
+    ? rows.filter(({ watched }) => isOf(watched, filter.watched))
+    : rows.filter(({ watcher }) => isOf(watcher, filter.watcher))
+}
+
+/** By type, and then by id. */
+const orderOf = ({ type, id }: Address): string => `${type}\n${id}`
+
+const suspendedOf = (log: MemoryLog, after: Address | undefined): ReadonlyArray<ActorRow> =>
+  [...log.actors.values()]
+    .filter(({ lifecycle }) => lifecycle === "suspended")
+    .filter(({ address }) => after === undefined || orderOf(address) > orderOf(after))
+    .sort((a, b) => (orderOf(a.address) < orderOf(b.address) ? -1 : 1))
+
+const crashesOf = (log: MemoryLog, { type, id }: Address, afterMs: number): ReadonlyArray<number> =>
+  log.lifecycle
+    .filter((row) => row.actorType === type && row.actorId === id && row.event === "CRASHED" && row.atMs > afterMs)
+    .map(({ atMs }) => atMs)
+    .sort((a, b) => a - b)
 
 /** Both services over `log`; a test that needs the log itself, or to open it a second time, starts here. */
 export const openMemoryLog = (log: MemoryLog): Effect.Effect<MemoryStoreHandle> =>
@@ -166,6 +194,9 @@ export const openMemoryLog = (log: MemoryLog): Effect.Effect<MemoryStoreHandle> 
         read(limit, () =>
           [...log.messages.values()].filter((row) => row.seq > afterSeq && row.status === "dead").slice(0, limit),
         ),
+      watches: (filter, limit) => read(limit, () => watchesOf(log, filter).slice(0, limit)),
+      suspended: (after, limit) => read(limit, () => suspendedOf(log, after).slice(0, limit)),
+      crashes: (address, afterMs, limit) => read(limit, () => crashesOf(log, address, afterMs).slice(-limit)),
       location: "memory",
     })
 

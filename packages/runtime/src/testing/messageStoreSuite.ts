@@ -7,6 +7,7 @@
  * `open` gives a fresh, empty store each time it is run, in a scope that closes it.
  */
 import type { Effect, Scope } from "effect"
+import { actorSection } from "./suite/actorSection.ts"
 import { appendSection } from "./suite/appendSection.ts"
 import { commitSection } from "./suite/commitSection.ts"
 import { lifeSection } from "./suite/lifeSection.ts"
@@ -27,5 +28,6 @@ export const messageStoreSuite = (
     framework.describe("3 commit", () => commitSection(kit))
     framework.describe("4 records", () => recordSection(kit))
     framework.describe("5 reading and restarting", () => readSection(kit))
+    framework.describe("6 actors", () => actorSection(kit))
   })
 }

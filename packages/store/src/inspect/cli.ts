@@ -9,9 +9,10 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { READ_LIMIT_MAX } from "@pontoon/runtime"
 import { Effect, Logger, Option, Schema, type Scope } from "effect"
 import { Argument, CliConfig, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
+import type { ActorCommand } from "../operator/operatorProtocol.ts"
 import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import { type Output, processOutput } from "./Output.ts"
-import { cancel as cancelMessages, type ManyChoice, redrive as redriveLetters, stop as stopActor } from "./operate.ts"
+import { cancel as cancelMessages, type ManyChoice, onActor, redrive as redriveLetters } from "./operate.ts"
 import { printBackup } from "./printBackup.ts"
 import { printDeadLetter } from "./printDeadLetter.ts"
 import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
@@ -50,7 +51,7 @@ const root = Command.make("pontoon").pipe(
     ),
   }),
   Command.withDescription(
-    "Looks into a Pontoon log, live or after a crash; redrive, cancel and stop are carried out by its owner.",
+    "Looks into a Pontoon log, live or after a crash; what changes something is carried out by its owner.",
   ),
 )
 
@@ -234,11 +235,17 @@ const cancel = Command.make(
   (values) => operate((db, output, isJson, limit) => cancelMessages(db, output, isJson, toChoice(values, limit))),
 ).pipe(Command.withDescription("Takes back messages that have not ended"))
 
-const stop = Command.make(
-  "stop",
-  { actor: Argument.String("actor").pipe(Argument.withDescription("An actor as type/id")) },
-  ({ actor }) => operate((db, output, isJson) => stopActor(db, output, isJson, actor)),
-).pipe(Command.withDescription("Stops an actor: what it runs may end, what waits moves or becomes dead letters"))
+const actorCommand = (command: ActorCommand, what: string) =>
+  Command.make(
+    command,
+    { actor: Argument.String("actor").pipe(Argument.withDescription("An actor as type/id")) },
+    ({ actor }) => operate((db, output, isJson) => onActor(db, output, isJson, command, actor)),
+  ).pipe(Command.withDescription(what))
+
+const stop = actorCommand("stop", "Stops an actor: what it runs may end, what waits moves or becomes dead letters")
+const suspend = actorCommand("suspend", "Puts an actor on hold, also over restarts of its process: messages wait")
+const resume = actorCommand("resume", "Has an actor that is suspended go on")
+const restart = actorCommand("restart", "Brings back an actor that has failed or was stopped, or restarts one")
 
 const backup = Command.make(
   "backup",
@@ -250,7 +257,22 @@ const backup = Command.make(
 ).pipe(Command.withDescription("Copies the log, while its owner runs or without one"))
 
 const command = root.pipe(
-  Command.withSubcommands([log, trace, actors, mailbox, dead, routes, stats, redrive, cancel, stop, backup]),
+  Command.withSubcommands([
+    log,
+    trace,
+    actors,
+    mailbox,
+    dead,
+    routes,
+    stats,
+    redrive,
+    cancel,
+    stop,
+    suspend,
+    resume,
+    restart,
+    backup,
+  ]),
 )
 
 /** A bad command line is told in a sentence; help is printed to those who ask for it. */

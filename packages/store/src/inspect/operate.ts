@@ -1,8 +1,8 @@
-/** `pontoon redrive`, `cancel` and `stop`: the commands that change something, asked of the log's owner. */
+/** `pontoon redrive`, `cancel`, and what is done to actors: the commands that change something, asked of the log's owner. */
 import { parseAddress, type ReadFailure } from "@pontoon/runtime"
 import { Effect } from "effect"
 import { type OperatorDesk, openOperatorDesk, TerminalCommandRefused } from "../operator/OperatorDesk.ts"
-import type { OperatorAnswer, OperatorRequest } from "../operator/operatorProtocol.ts"
+import type { ActorCommand, OperatorAnswer, OperatorRequest } from "../operator/operatorProtocol.ts"
 import { type InspectedLog, openInspectedLog } from "./InspectedLog.ts"
 import type { Output } from "./Output.ts"
 import { type Chosen, isEmptySelection, readSelection, type SelectionFlags, selectMessages } from "./selectMessages.ts"
@@ -194,10 +194,16 @@ const assertUnfinished = (
       : Effect.fail(refuse(`Message ${messageId} is ${row.status}; only what has not ended can be cancelled.`))
   })
 
-export const stop = Effect.fnUntraced(function* (file: string, output: Output, isJson: boolean, name: string) {
+export const onActor = Effect.fnUntraced(function* (
+  file: string,
+  output: Output,
+  isJson: boolean,
+  command: ActorCommand,
+  name: string,
+) {
   const address = parseAddress(name)
   if (address === undefined) return yield* refuse(`"${name}" is not an actor; give one as type/id.`)
   yield* openInspectedLog(file)
   const desk = yield* openOperatorDesk(file)
-  yield* ask(desk, output, { command: "stop", address, reason: "stopped by an operator" }, isJson)
+  yield* ask(desk, output, { command, address, reason: `${command} by an operator` }, isJson)
 })

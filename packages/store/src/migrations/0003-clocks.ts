@@ -19,6 +19,10 @@ create table watches (
   at_ms integer not null,
   primary key (watched_type, watched_id, watcher_type, watcher_id)
 ) without rowid;
+create index watches_watcher on watches (watcher_type, watcher_id);
+
+-- What an operator has put on hold; read when a system is opened.
+create index actors_suspended on actors (actor_type, actor_id) where lifecycle = 'suspended';
 
 -- What a row of a handler's journal is: step, undoable, sleep, race, undo, end.
 alter table steps add column kind text not null default 'step';

@@ -7,6 +7,7 @@ import { createConnection, type Socket } from "node:net"
 import { resolve } from "node:path"
 import {
   cancelWrites,
+  formatAddress,
   isFinal,
   type MessageRow,
   type MessageStore,
@@ -16,7 +17,7 @@ import {
 } from "@pontoon/runtime"
 import { Clock, Effect, Option, Schema, type Scope } from "effect"
 import { SqliteStore } from "../SqliteStore.ts"
-import { OperatorAnswer, type OperatorRequest, operatorSocket } from "./operatorProtocol.ts"
+import { type ActorRequest, OperatorAnswer, type OperatorRequest, operatorSocket } from "./operatorProtocol.ts"
 
 /** How long an answer is waited for, in milliseconds: an owner on a full disk answers when there is room again. */
 const ANSWER_MS_MAX = 30_000
@@ -119,6 +120,27 @@ const cancelDirectly = Effect.fnUntraced(function* (store: Store, messageId: str
   return yes(`Message ${messageId} is cancelled.`)
 })
 
+/** The next owner reads who is suspended before it runs anything. */
+const holdDirectly = Effect.fnUntraced(function* (
+  store: Store,
+  { address, command, reason }: ActorRequest,
+  to: "suspended" | "ready",
+) {
+  const key = formatAddress(address)
+  const row = yield* store.actor(address)
+  if (row === undefined) return no(`There is no actor ${key} in the log.`)
+  const from = row.lifecycle
+  if ((from === "suspended") === (to === "suspended"))
+    return no(`Actor ${key} is ${from}; there is nothing to ${command}.`)
+  const { restarts, version } = row
+  const atMs = yield* Clock.currentTimeMillis
+  yield* store.commit([
+    { _tag: "PutActor", address, lifecycle: to, state: undefined, version, restarts, atMs },
+    { _tag: "LifecycleEvent", address, from, to, event: command.toUpperCase(), reason, atMs },
+  ])
+  return yes(`Actor ${key} is ${to}; no process owns the log now, the next one finds it so.`)
+})
+
 const deskWithoutOwner = (store: Store): OperatorDesk => ({
   ask: (request) => {
     const answer = (() => {
@@ -127,8 +149,14 @@ const deskWithoutOwner = (store: Store): OperatorDesk => ({
           return redriveDirectly(store, request.messageId, request.body)
         case "cancel":
           return cancelDirectly(store, request.messageId)
-        case "stop":
-          return Effect.succeed(no(`No process owns ${store.location}, so no actor runs; there is nothing to stop.`))
+        case "suspend":
+          return holdDirectly(store, request, "suspended")
+        case "resume":
+          return holdDirectly(store, request, "ready")
+        default:
+          return Effect.succeed(
+            no(`No process owns ${store.location}, so no actor runs; there is nothing to ${request.command}.`),
+          )
       }
     })()
     return Effect.mapError(answer, ({ message }) => refuse(message))

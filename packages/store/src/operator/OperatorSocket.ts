@@ -5,9 +5,16 @@
 import { chmodSync, rmSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import { isMainThread } from "node:worker_threads"
-import { MessageStore, type Operations, OperatorPort } from "@pontoon/runtime"
+import { formatAddress, MessageStore, type Operations, OperatorPort } from "@pontoon/runtime"
 import { Effect, Layer, Option, Schema } from "effect"
-import { type OperatorAnswer, OperatorRequest, operatorSocket, REQUEST_BYTES_MAX } from "./operatorProtocol.ts"
+import {
+  type ActorCommand,
+  type ActorRequest,
+  type OperatorAnswer,
+  OperatorRequest,
+  operatorSocket,
+  REQUEST_BYTES_MAX,
+} from "./operatorProtocol.ts"
 
 /** Commands at once: operators are few, and each command asks one thing at a time. More are turned away by the kernel. */
 const CONNECTIONS_MAX = 8
@@ -16,6 +23,26 @@ const CONNECTIONS_MAX = 8
 const IDLE_MS_MAX = 30_000
 
 const decodeRequest = Schema.decodeUnknownOption(Schema.fromJsonString(OperatorRequest))
+
+/** What is said when it was done, and when there was nothing to be done. */
+const SAID: Readonly<Record<ActorCommand, readonly [done: string, not: string]>> = {
+  stop: [
+    "stops: what it runs may end, what waits moves or becomes dead letters",
+    "is not in its owner's memory, or has stopped already",
+  ],
+  suspend: [
+    "is suspended: what it runs may end, what waits and what comes waits",
+    "is gone, suspended already, or unknown to its owner",
+  ],
+  resume: ["goes on", "is not suspended"],
+  restart: ["is restarted", "is about to stop, or unknown to its owner"],
+}
+
+const onActor = (operations: Operations, { address, command, reason }: ActorRequest): Effect.Effect<OperatorAnswer> =>
+  Effect.match(operations[command](address, reason), {
+    onSuccess: (ok) => ({ ok, message: `Actor ${formatAddress(address)} ${SAID[command][ok ? 0 : 1]}.` }),
+    onFailure: ({ message }) => ({ ok: false, message }),
+  })
 
 const carryOut = (operations: Operations, request: OperatorRequest): Effect.Effect<OperatorAnswer> => {
   switch (request.command) {
@@ -39,15 +66,8 @@ const carryOut = (operations: Operations, request: OperatorRequest): Effect.Effe
           : `Message ${messageId} is not one that its owner could cancel.`,
       }))
     }
-    case "stop": {
-      const actor = `${request.address.type}/${request.address.id}`
-      return Effect.map(operations.stop(request.address, request.reason), (ok) => ({
-        ok,
-        message: ok
-          ? `Actor ${actor} stops: what it runs may end, what waits moves or becomes dead letters.`
-          : `Actor ${actor} is not in its owner's memory, or has stopped already.`,
-      }))
-    }
+    default:
+      return onActor(operations, request)
   }
 }
 

@@ -8,6 +8,10 @@ import { join } from "node:path"
 import { Address } from "@pontoon/runtime"
 import { Schema } from "effect"
 
+/** What is done to an actor. */
+export const ActorCommand = Schema.Literals(["stop", "suspend", "resume", "restart"])
+export type ActorCommand = typeof ActorCommand.Type
+
 export const OperatorRequest = Schema.Union([
   Schema.Struct({
     command: Schema.Literal("redrive"),
@@ -16,9 +20,10 @@ export const OperatorRequest = Schema.Union([
     body: Schema.optionalKey(Schema.String),
   }),
   Schema.Struct({ command: Schema.Literal("cancel"), messageId: Schema.String }),
-  Schema.Struct({ command: Schema.Literal("stop"), address: Address, reason: Schema.String }),
+  Schema.Struct({ command: ActorCommand, address: Address, reason: Schema.String }),
 ])
 export type OperatorRequest = typeof OperatorRequest.Type
+export type ActorRequest = Extract<OperatorRequest, { readonly command: ActorCommand }>
 
 export const OperatorAnswer = Schema.Struct({
   ok: Schema.Boolean,

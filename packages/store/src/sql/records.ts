@@ -16,6 +16,38 @@ export const ACTOR_COLUMNS = `actor_type as actorType, actor_id as actorId, life
 
 export const ACTOR = `select ${ACTOR_COLUMNS} from actors where actor_type = ? and actor_id = ?`
 
+export const SUSPENDED = `select ${ACTOR_COLUMNS} from actors
+  where lifecycle = 'suspended' and (actor_type, actor_id) > (?, ?) order by actor_type, actor_id limit ?`
+
+/** The latest first. */
+export const CRASHES = `select at_ms as atMs from lifecycle_events
+  where event = 'CRASHED' and actor_type = ? and actor_id = ? and at_ms > ? order by at_ms desc limit ?`
+
+export const PUT_WATCH = `insert into watches (watched_type, watched_id, watcher_type, watcher_id, linked, at_ms)
+  values (?, ?, ?, ?, ?, ?)
+  on conflict do update set linked = max(linked, excluded.linked)`
+
+export const DROP_WATCH = `delete from watches
+  where watched_type = ? and watched_id = ? and watcher_type = ? and watcher_id = ?`
+
+export const DROP_WATCHES_OF = "delete from watches where watcher_type = ? and watcher_id = ?"
+
+const WATCH_COLUMNS = `watched_type as watchedType, watched_id as watchedId, watcher_type as watcherType,
+  watcher_id as watcherId, linked, at_ms as atMs`
+const WATCH_ORDER = "watched_type, watched_id, watcher_type, watcher_id"
+
+export const WATCHERS = `select ${WATCH_COLUMNS} from watches
+  where watched_type = ? and watched_id = ? order by ${WATCH_ORDER} limit ?`
+
+export const WATCHES_OF = `select ${WATCH_COLUMNS} from watches
+  where watcher_type = ? and watcher_id = ? order by ${WATCH_ORDER} limit ?`
+
+/** Walks the watches, which are few, and looks each watched actor up. */
+export const ENDED_WATCHES = `select ${WATCH_COLUMNS} from watches
+  where exists (select 1 from actors where actor_type = watched_type and actor_id = watched_id
+    and lifecycle in ('failed', 'stopped'))
+  order by ${WATCH_ORDER} limit ?`
+
 export const LIFECYCLE_EVENT = `insert into lifecycle_events
     (actor_type, actor_id, from_state, to_state, event, reason, at_ms)
   values (?, ?, ?, ?, ?, ?, ?)`
