@@ -14,6 +14,7 @@ import type {
   OutcomeFailure,
   SendFailure,
   TerminalForwardLoop,
+  TerminalInvalidMessage,
   TerminalReplayMismatch,
 } from "../message/DeliveryFailure.ts"
 import type { TerminalInvalidStep } from "../message/StepFailure.ts"
@@ -183,6 +184,12 @@ export interface ActorContext<T extends AnyTask, State, Resource> {
   readonly stream: AskStream<ChildStreamOptions>
   /** The message leaves with the seal. */
   readonly send: Tell<ChildOptions, SendFailure>
+  /**
+   * Takes back a message that this handler asked (`onAccepted` tells its id) or sent, at once and not with the seal: what
+   * waits or runs ends as `cancelled`, what was to leave with the seal does not. False where it has ended, or never was. A
+   * handler that runs again takes it back again. Fails for a message that is not this handler's own.
+   */
+  readonly cancel: (childId: string) => Effect.Effect<boolean, TerminalInvalidMessage>
   /**
    * Hands this message on: when the handler is done, `ref` answers it in its place. It keeps its id, its asker, its deadline
    * and its body; `ref` must have the same task. State and sends are sealed, what the handler gives is dropped, and its

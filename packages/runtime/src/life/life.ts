@@ -116,7 +116,9 @@ export class Life implements Dispatch, Queues {
           // Another message gives the answer: the earlier one of its key.
           if (parent?.wait !== undefined) parent.wait.childId = row.id
           request.attach?.(row.id)
-          then(accepted(request, { id: row.id, codec, kept: true }))
+          // The handler's own, from an earlier attempt, is nobody else's.
+          const kept = row.id !== envelope.id || envelope.idempotencyKey !== null
+          then(accepted(request, { id: row.id, codec, kept }))
         }
       })
     })
@@ -322,6 +324,8 @@ export class Life implements Dispatch, Queues {
   }
 
   // A life that is cut short.
+
+  readonly takeBack = (messageId: string): Effect.Effect<boolean> => Effect.sync(() => this.cancel(messageId))
 
   /** Takes a message back; false where it has ended, or never was. */
   cancel(messageId: string): boolean {

@@ -10,8 +10,9 @@ import type { ChildStreamOptions, DispatchNote, ErasedContext } from "../actor/A
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
 import type { Address } from "../message/Address.ts"
-import type { AskFailure, SendFailure } from "../message/DeliveryFailure.ts"
+import { type AskFailure, type SendFailure, TerminalInvalidMessage } from "../message/DeliveryFailure.ts"
 import type { Request } from "./compose.ts"
+import { releasePlace } from "./deliver.ts"
 import type { ChunkWriter } from "./emit.ts"
 import { type HandOver, handOn } from "./handOn.ts"
 import { all, branches, race } from "./journal/branch.ts"
@@ -43,6 +44,8 @@ export interface Dispatch {
     note: DispatchNote | undefined,
     outgoing: Array<Prepared>,
   ) => Effect.Effect<string, SendFailure>
+  /** Takes back a message; false where it has ended, or never was. */
+  readonly takeBack: (messageId: string) => Effect.Effect<boolean>
 }
 
 /**
@@ -162,6 +165,19 @@ class HandlerContext implements ErasedContext, Attempt {
             this.#dispatch.prepareSend(request, options?.dispatch, this.#outgoing),
           ),
     )
+
+  readonly cancel: ErasedContext["cancel"] = (childId) =>
+    Effect.suspend(() => {
+      const { id } = this.#live
+      if (!childId.startsWith(`${id}.`)) {
+        const message = `The handler of message ${id} cannot take back ${childId}, which it neither asked nor sent.`
+        return Effect.fail(new TerminalInvalidMessage({ actor: this.#live.cell.key, task: this.message.task, message }))
+      }
+      const index = this.#outgoing.findIndex(({ draft }) => draft.envelope.id === childId)
+      if (index < 0) return this.#dispatch.takeBack(childId)
+      for (const { to } of this.#outgoing.splice(index, 1)) releasePlace(to.cell)
+      return Effect.succeed(true)
+    })
 
   get handOver(): Attempt["handOver"] {
     if (this.#handOver === undefined) return undefined

@@ -3,8 +3,8 @@
  * answered, and takes back what is still asked (scatter-gather; Hohpe and Woolf, Enterprise Integration Patterns, 2003).
  *
  * Which answers counted depends on who was quicker, so it is decided once and recorded, as a step: a handler that runs
- * again counts the same answers, in the same order, and asks nobody a second time. Where a death came between the
- * decision and taking back the others, these run to their end, or to the deadline of `withinMs`, and nobody listens.
+ * again counts the same answers, in the same order, and asks nobody a second time. It records whom it was still asking,
+ * too: where a death came between the decision and taking back the others, they are taken back when it runs again.
  */
 import { Deferred, Effect, Exit, Fiber, Predicate, Schema } from "effect"
 import type { Rpc } from "effect/rpc"
@@ -20,7 +20,7 @@ export class TerminalInvalidScatter extends Schema.TaggedError<TerminalInvalidSc
 }) {}
 
 /** What a pattern needs of a handler's context. */
-export type PatternContext = Pick<ErasedContext, "ask" | "branches" | "step" | "nowMs">
+export type PatternContext = Pick<ErasedContext, "ask" | "branches" | "cancel" | "message" | "nowMs" | "step">
 
 /** One actor's answer. */
 export interface Answer<A> {
@@ -64,6 +64,8 @@ const Decision = Schema.Struct({
   answered: Schema.Array(Schema.Int),
   failures: Schema.Array(Schema.Struct({ index: Schema.Int, tag: Schema.String, message: Schema.String })),
   complete: Schema.Boolean,
+  /** Messages that nobody needs any more. */
+  left: Schema.optionalKey(Schema.Array(Schema.String)),
 })
 
 /** Failures that say nothing of the one who was asked, but that this attempt is over. */
@@ -152,12 +154,18 @@ export const scatter = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
       withinMs === undefined
         ? undefined
         : yield* actor.step(`${name} deadline`, Schema.Number, Effect.succeed(actor.nowMs + withinMs))
-    const ask = (ref: Ref<T>): Effect.Effect<A, E> =>
+    const open = new Map<number, string>()
+    const ask = (ref: Ref<T>, index: number): Effect.Effect<A, E> =>
       Effect.clockWith((clock) => {
         // The deadline is each message's own, so that it is kept over restarts.
         const timeoutMs =
           untilMs === undefined ? {} : { timeoutMs: Math.max(1, untilMs - clock.currentTimeMillisUnsafe()) }
-        return actor.ask(ref, task, payload, { ...options.options, ...timeoutMs })
+        const onAccepted = (id: string) => {
+          // The answer to another's question is not this scatter's to take back.
+          if (id.startsWith(`${actor.message.id}.`)) open.set(index, id)
+          options.options?.onAccepted?.(id)
+        }
+        return actor.ask(ref, task, payload, { ...options.options, ...timeoutMs, onAccepted })
       })
     const count = typeof enough === "number" ? enough : refs.length
     const isEnough =
@@ -170,10 +178,18 @@ export const scatter = <T extends AnyTask, const Tag extends Rpc.Tag<T>>(
       Decision,
       Effect.map(race(asks, isEnough), ({ answers, complete, failures }) => {
         values = new Map(answers.map(({ index, value }) => [index, value]))
-        return { answered: answers.map(({ index }) => index), failures: [...failures], complete }
+        for (const { index } of [...answers, ...failures]) open.delete(index)
+        return {
+          answered: answers.map(({ index }) => index),
+          failures: [...failures],
+          complete,
+          left: [...open.values()],
+        }
       }),
     ) as Effect.Effect<(typeof Decision)["Type"], ScatterFailure>
     const found = values ?? (yield* again(asks, decision.answered) as Effect.Effect<Map<number, A>, ScatterFailure>)
+    // In the attempt that decided, who was still asked was interrupted, and so taken back, already.
+    if (values === undefined) yield* Effect.forEach(decision.left ?? [], (id) => actor.cancel(id), { discard: true })
     const answers = decision.answered.map((index) => ({ index, value: found.get(index) as A }))
     return { answers, failures: decision.failures, complete: decision.complete }
   })
