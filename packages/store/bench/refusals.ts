@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Write } from "@pontoon/runtime"
 import { appendClaimed, claim, putActor, settle } from "@pontoon/runtime/testing"
-import { applyWrites } from "../src/applyWrites.ts"
+import { Appends, applyWrites } from "../src/applyWrites.ts"
 import { commitBatch } from "../src/commitBatch.ts"
 import { openDatabase } from "../src/openDatabase.ts"
 import { prepareStatements, type Statements } from "../src/statements.ts"
@@ -32,7 +32,7 @@ const savepoints = (statements: Statements, batch: ReadonlyArray<ReadonlyArray<W
   statements.begin.run()
   for (const writes of batch) {
     statements.savepoint.run()
-    if (applyWrites(statements, writes, []) !== undefined) statements.rollbackToSavepoint.run()
+    if (applyWrites(statements, writes, new Appends()) !== undefined) statements.rollbackToSavepoint.run()
     statements.releaseSavepoint.run()
   }
   statements.commit.run()

@@ -44,11 +44,17 @@ const staleAttempt = (
   })
 }
 
-/** What the appends of one commit met. */
-interface Appends {
-  readonly duplicates: Array<MessageRow>
+/** Shared: no commit of a thousand has another. */
+export const NONE: ReadonlyArray<MessageRow> = []
+
+const NO_IDS: ReadonlyArray<string> = []
+
+/** What the appends of one commit met: nothing, nearly always. */
+export class Appends {
+  /** The earlier messages that stood in the way; `NONE` where none did. */
+  duplicates: ReadonlyArray<MessageRow> = NONE
   /** The ids that were not appended. */
-  readonly refused: Set<string>
+  refused: ReadonlyArray<string> = NO_IDS
 }
 
 /** How many rows it added: none where the id or the key is taken. */
@@ -76,7 +82,7 @@ const insert = (statements: Statements, { message, claimed }: Append, scope: str
     message.body,
   ).changes
 
-const append = (statements: Statements, write: Append, { duplicates, refused }: Appends): void => {
+const append = (statements: Statements, write: Append, appends: Appends): void => {
   const { message, keysSinceMs } = write
   const scope = message.idempotencyKey === null ? null : idempotencyScope(message)
   if (insert(statements, write, scope) === 1) return
@@ -90,8 +96,8 @@ const append = (statements: Statements, write: Append, { duplicates, refused }: 
     }
     earlier = statements.messageByKey.get(...key)
   }
-  refused.add(message.id)
-  if (earlier !== undefined) duplicates.push(earlier)
+  appends.refused = [...appends.refused, message.id]
+  if (earlier !== undefined) appends.duplicates = [...appends.duplicates, earlier]
 }
 
 const retry = (statements: Statements, write: Retry): boolean => {
@@ -157,7 +163,7 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
     }
     case "RouteDecision": {
       const { messageId, attempt, pool, chosen, reason, evidence, atMs } = write
-      if (appends.refused.has(messageId)) return true
+      if (appends.refused.includes(messageId)) return true
       statements.routeDecision.run(messageId, attempt, pool, chosen, reason, evidence, atMs)
       return true
     }
@@ -190,15 +196,14 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
 /**
  * Applies the writes in order, up to the first that is refused.
  *
- * @param duplicates receives the earlier messages that stood in the way of an append
+ * @param appends receives what stood in their way
  * @throws an error of SQLite, or of a value that it cannot hold
  */
 export const applyWrites = (
   statements: Statements,
   writes: ReadonlyArray<Write>,
-  duplicates: Array<MessageRow>,
+  appends: Appends,
 ): StaleWrite | undefined => {
-  const appends: Appends = { duplicates, refused: new Set() }
   for (let index = 0; index < writes.length; index++) {
     const write = writes[index]!
     if (applyWrite(statements, write, appends)) continue

@@ -20,7 +20,7 @@ import {
   type Write,
 } from "@pontoon/runtime"
 import { Exit } from "effect"
-import { applyWrites } from "./applyWrites.ts"
+import { Appends, applyWrites, NONE } from "./applyWrites.ts"
 import { primaryCode, toStoreTrouble } from "./sqliteFailure.ts"
 import type { Statements } from "./statements.ts"
 
@@ -71,11 +71,18 @@ const unstorable = (file: string, error: unknown): TerminalStoreFailure =>
     cause: error,
   })
 
+const receiptOf = (duplicates: ReadonlyArray<MessageRow>): CommitExit => Exit.succeed<CommitReceipt>({ duplicates })
+
+/** How nearly every commit is applied; one for all. */
+const PLAINLY: Applied = { exit: receiptOf(NONE), isDirty: false }
+
 const applyCommit = ({ statements, file }: BatchContext, writes: ReadonlyArray<Write>): Applied => {
-  const duplicates: Array<MessageRow> = []
+  const appends = new Appends()
   try {
-    const stale = applyWrites(statements, writes, duplicates)
-    if (stale === undefined) return { exit: Exit.succeed<CommitReceipt>({ duplicates }), isDirty: false }
+    const stale = applyWrites(statements, writes, appends)
+    if (stale === undefined) {
+      return appends.duplicates === NONE ? PLAINLY : { exit: receiptOf(appends.duplicates), isDirty: false }
+    }
     return { exit: Exit.fail<CommitFailure>(stale.failure), isDirty: stale.index > 0 }
   } catch (error) {
     if (TRANSACTION_CODES.has(primaryCode(error) ?? "")) throw error

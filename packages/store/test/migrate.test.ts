@@ -4,7 +4,7 @@ import { append } from "@pontoon/runtime/testing"
 import Database from "better-sqlite3"
 import { Effect, type Scope } from "effect"
 import { describe, expect, it } from "vitest"
-import { applyWrites } from "../src/applyWrites.ts"
+import { Appends, applyWrites } from "../src/applyWrites.ts"
 import { SqliteLogReader } from "../src/index.ts"
 import { MIGRATIONS, type Migration } from "../src/migrations/migrations.ts"
 import { openDatabase } from "../src/openDatabase.ts"
@@ -25,7 +25,7 @@ describe("migrations", () => {
       Effect.gen(function* () {
         const file = yield* temporaryFile
         const old = openDatabase(file)
-        applyWrites(prepareStatements(old.database), [append("A")], [])
+        applyWrites(prepareStatements(old.database), [append("A")], new Appends())
         old.close()
 
         for (let opening = 0; opening < 2; opening++) {

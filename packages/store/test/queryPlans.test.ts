@@ -7,7 +7,7 @@ import { append, appendClaimed, settle } from "@pontoon/runtime/testing"
 import type { Database } from "better-sqlite3"
 import { Effect, Exit, Scope } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { applyWrites } from "../src/applyWrites.ts"
+import { Appends, applyWrites } from "../src/applyWrites.ts"
 import { openDatabase } from "../src/openDatabase.ts"
 import * as messages from "../src/sql/messages.ts"
 import * as reads from "../src/sql/reads.ts"
@@ -29,7 +29,7 @@ beforeAll(async () => {
     settle(`m${n}`, 1, n % 50 === 0 ? "dead" : "done"),
   ]).flat()
   statements.begin.run()
-  applyWrites(statements, [...rows, append("u1"), appendClaimed("u2")], [])
+  applyWrites(statements, [...rows, append("u1"), appendClaimed("u2")], new Appends())
   statements.commit.run()
 })
 

@@ -14,7 +14,7 @@ import {
 import type Database from "better-sqlite3"
 import { Effect, Result, type Scope } from "effect"
 import { describe, expect, it } from "vitest"
-import { applyWrites } from "../src/applyWrites.ts"
+import { Appends, applyWrites } from "../src/applyWrites.ts"
 import { type CaretakerPorts, makeCaretaker, PASS_EVERY_MS, PUT_OFF_MS_MAX } from "../src/care/Caretaker.ts"
 import { FREE_PAGES_KEPT, Pruner, STEP_LIMITS, type Step } from "../src/care/Pruner.ts"
 import { type RetentionOptions, readRetention } from "../src/care/RetentionOptions.ts"
@@ -37,7 +37,7 @@ const opened = Effect.gen(function* () {
   )
   const statements = prepareStatements(database)
   const write = (...writes: ReadonlyArray<Write>): void => {
-    database.transaction(() => expect(applyWrites(statements, writes, [])).toBe(undefined))()
+    database.transaction(() => expect(applyWrites(statements, writes, new Appends())).toBe(undefined))()
   }
   return { file, database, write }
 })
@@ -144,9 +144,9 @@ describe("2 what is deleted", () => {
         write(...done("keyed", { idempotencyKey: "k" }), ...done("plain"))
         exhaust(prunerOf(database, { ageMsMax: 0 }), START_MS + 7 * 24 * HOUR_MS - 1)
         expect(ids(database)).toEqual(["keyed"])
-        const receipt: Array<MessageRow> = []
-        applyWrites(prepareStatements(database), [append("again", { idempotencyKey: "k" })], receipt)
-        expect(receipt).toMatchObject([{ id: "keyed", reply: '"reply 1"' }])
+        const met = new Appends()
+        applyWrites(prepareStatements(database), [append("again", { idempotencyKey: "k" })], met)
+        expect(met.duplicates).toMatchObject([{ id: "keyed", reply: '"reply 1"' }])
         exhaust(prunerOf(database, { ageMsMax: 0 }), START_MS + 7 * 24 * HOUR_MS)
         expect(ids(database)).toEqual([])
         write(append("again", { idempotencyKey: "k" }))

@@ -17,10 +17,11 @@
  */
 import { Effect, Schema, type Scope } from "effect"
 import type { Rpc } from "effect/rpc"
-import { type Address, Address as AddressSchema, ID_LENGTH_MAX } from "../message/Address.ts"
+import { type Address, Address as AddressSchema, ID_LENGTH_MAX, isAddressId } from "../message/Address.ts"
 import { RETRY_DEFAULT, type RetryPolicy, SUPERVISION_DEFAULT, type Supervision } from "../supervision/restartPolicy.ts"
 import type { ActorContext, ActorSelf, ErasedContext } from "./ActorContext.ts"
 import { checkDefinition } from "./checkDefinition.ts"
+import { decodeJsonText, encodeJsonText } from "./jsonText.ts"
 import type { Ref } from "./Ref.ts"
 import { type AnyTask, compileTask, type DeclaredError, type TaskCodec, type Whole } from "./Task.ts"
 
@@ -142,7 +143,7 @@ export const make = <
 ): Actor<T, Exclude<R | HandlerServices<H>, Scope.Scope>> => {
   checkAddress({ type: name, id: "x" })
   const tasks = new Map(options.protocol.map((task) => [task._tag, compileTask(task)]))
-  const state = Schema.fromJsonString(Schema.toCodecJson(options.state ?? Schema.Null))
+  const state = options.state ?? Schema.Null
   const { initialState } = options
   const handlers = new Map<string, ErasedHandler>(Object.entries(options.handlers))
   const actor: Actor<T, Exclude<R | HandlerServices<H>, Scope.Scope>> = {
@@ -153,8 +154,8 @@ export const make = <
     supervision: { ...SUPERVISION_DEFAULT, ...options.supervision },
     retry: { ...RETRY_DEFAULT, ...options.retry },
     mailbox: { ...MAILBOX_DEFAULT, ...options.mailbox },
-    encodeState: Schema.encodeUnknownEffect(state),
-    decodeState: Schema.decodeUnknownEffect(state),
+    encodeState: encodeJsonText(state),
+    decodeState: decodeJsonText(state),
     initialState: (id) => (isInitializer(initialState) ? initialState(id) : (initialState ?? null)),
     start: options.start,
     handle: (task, payload, actor) => {
@@ -163,7 +164,10 @@ export const make = <
       // Both were made by this very definition: the payload by the task's schema, the context by `makeContext`.
       return handler(payload as never, actor as never)
     },
-    ref: (id) => ({ kind: "actor", ...checkAddress({ type: name, id }), tasks }),
+    ref: (id) => {
+      if (!isAddressId(id)) checkAddress({ type: name, id })
+      return { kind: "actor", type: name, id, tasks }
+    },
   }
   checkDefinition(name, {
     ...actor,

@@ -8,9 +8,7 @@
 import { Effect, PrimaryKey, Schema } from "effect"
 import { Rpc, RpcSchema } from "effect/rpc"
 import type { Codec } from "../message/Envelope.ts"
-
-/** A schema that needs no services, so that the log can be read anywhere. */
-type Plain = Schema.Top & { readonly DecodingServices: never; readonly EncodingServices: never }
+import { decodeJsonText, encodeJsonText, type Plain } from "./jsonText.ts"
 
 /** Any effect/rpc definition whose schemas need no services. */
 export interface AnyTask extends Rpc.AnyWithProps {
@@ -86,8 +84,6 @@ export interface TaskCodec {
 
 const isText = (schema: Schema.Top): boolean => schema.ast._tag === "String" && schema.ast.checks === undefined
 
-const jsonText = (schema: Plain) => Schema.fromJsonString(Schema.toCodecJson(schema))
-
 /** Compiles a task; done once for each when its actor is defined. */
 export const compileTask = (task: AnyTask): TaskCodec => {
   const success = task.successSchema
@@ -97,20 +93,22 @@ export const compileTask = (task: AnyTask): TaskCodec => {
   const error = streaming ? (success.error as Plain) : task.errorSchema
   const whole = task.wholeSchema ?? (streaming ? Schema.Null : success)
   const codec: Codec = isText(task.payloadSchema) && isText(whole) ? "text" : "json"
-  const text = (schema: Plain) => (codec === "text" ? Schema.String : jsonText(schema))
-  const payload = text(task.payloadSchema)
+  const encode = (schema: Plain) =>
+    codec === "text" ? Schema.encodeUnknownEffect(Schema.String) : encodeJsonText(schema)
+  const decode = (schema: Plain) =>
+    codec === "text" ? Schema.decodeUnknownEffect(Schema.String) : decodeJsonText(schema)
   return {
     tag: task._tag,
     streaming,
     codec,
     makePayload: (value) =>
-      task.payloadSchema.makeEffect(value).pipe(Effect.mapError((issue) => new Schema.SchemaError(issue))),
-    encodePayload: Schema.encodeUnknownEffect(payload),
-    decodePayload: Schema.decodeUnknownEffect(payload),
-    encodeReply: Schema.encodeUnknownEffect(text(whole)),
-    decodeReply: Schema.decodeUnknownEffect(text(whole)),
-    encodeChunk: Schema.encodeUnknownEffect(jsonText(chunk)),
-    decodeChunk: Schema.decodeUnknownEffect(jsonText(chunk)),
+      task.payloadSchema.makeEffect(value).pipe(Effect.mapErrorEager((issue) => new Schema.SchemaError(issue))),
+    encodePayload: encode(task.payloadSchema),
+    decodePayload: decode(task.payloadSchema),
+    encodeReply: encode(whole),
+    decodeReply: decode(whole),
+    encodeChunk: encodeJsonText(chunk),
+    decodeChunk: decodeJsonText(chunk),
     encodeError: Schema.encodeUnknownEffect(Schema.toCodecJson(error)),
     decodeError: Schema.decodeUnknownEffect(Schema.toCodecJson(error)),
     primaryKey: (value) => (PrimaryKey.isPrimaryKey(value) ? PrimaryKey.value(value) : undefined),

@@ -42,6 +42,9 @@ export type Phase =
 /** An actor in memory, with the messages that it really has. */
 export type LiveCell = Cell<LiveMessage>
 
+/** One for all, because nearly no message has failed anywhere. */
+const NONE: ReadonlySet<string> = new Set()
+
 export class LiveMessage {
   /** The target changes when the message is rerouted; nothing else does. */
   envelope: Envelope
@@ -74,7 +77,7 @@ export class LiveMessage {
   /** Whether its seal brings back what its actor has put aside. */
   unstashes = false
   /** Targets of its pool that failed it. */
-  readonly triedTargets = new Set<string>()
+  triedTargets: ReadonlySet<string> = NONE
   /** Takes back its timers. */
   cancelDeadline: (() => void) | undefined = undefined
   cancelDue: (() => void) | undefined = undefined

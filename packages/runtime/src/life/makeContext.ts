@@ -49,14 +49,11 @@ export interface Dispatch {
 }
 
 /**
- * The context of one attempt. A class, and nothing made before it is asked for: this is on the way of every message, and
- * an object with a getter, an error and a dozen closures each were a tenth of a message's processor time.
+ * The context of one attempt. A class of getters, and nothing made before it is asked for: this is on the way of every
+ * message, and an object with a getter, an error and a dozen closures each were a tenth of a message's processor time. A
+ * handler may take the context apart, so its acts are functions of their own, and not methods.
  */
 class HandlerContext implements ErasedContext, Attempt {
-  readonly self: Address
-  readonly message: ErasedContext["message"]
-  readonly resource: unknown
-  readonly nowMs: number
   #state: unknown
   #changed = false
   #ordinal = 0
@@ -68,6 +65,8 @@ class HandlerContext implements ErasedContext, Attempt {
   readonly #live: LiveMessage
   readonly #writer: ChunkWriter | undefined
   readonly #outgoing: Array<Prepared>
+  readonly resource: unknown
+  readonly nowMs: number
 
   constructor(
     system: System,
@@ -76,24 +75,25 @@ class HandlerContext implements ErasedContext, Attempt {
     writer: ChunkWriter | undefined,
     outgoing: Array<Prepared>,
   ) {
-    const { cell, envelope } = live
     this.#system = system
     this.#dispatch = dispatch
     this.#live = live
     this.#writer = writer
     this.#outgoing = outgoing
-    this.#state = cell.state
-    this.self = cell.address
-    this.resource = cell.resource
+    this.#state = live.cell.state
+    // A message that moves on, an actor that is restarted: this attempt's are what they were when it began.
+    this.resource = live.cell.resource
     this.nowMs = live.claimedAtMs
-    this.message = {
-      id: live.id,
-      task: envelope.task,
-      attempt: live.attempt,
-      sender: envelope.sender,
-      correlationId: envelope.correlationId,
-      deadlineAtMs: envelope.deadlineAtMs,
-    }
+  }
+
+  get self(): Address {
+    return this.#live.cell.address
+  }
+
+  get message(): ErasedContext["message"] {
+    const { attempt, envelope } = this.#live
+    const { correlationId, deadlineAtMs, id, sender, task } = envelope
+    return { id, task, attempt, sender, correlationId, deadlineAtMs }
   }
 
   get state(): unknown {
@@ -110,15 +110,18 @@ class HandlerContext implements ErasedContext, Attempt {
     return this.#changed
   }
 
-  // Fields, and not methods: a handler may take the context apart.
-  readonly setState = (next: unknown): void => {
-    this.#state = next
-    this.#changed = true
+  get setState(): ErasedContext["setState"] {
+    return (next: unknown): void => {
+      this.#state = next
+      this.#changed = true
+    }
   }
 
-  readonly random = (): number => {
-    this.#random ??= seededRandom(this.#live.id)
-    return this.#random()
+  get random(): ErasedContext["random"] {
+    return (): number => {
+      this.#random ??= seededRandom(this.#live.id)
+      return this.#random()
+    }
   }
 
   /** The journal, opened with the first act that is recorded. */
@@ -137,34 +140,40 @@ class HandlerContext implements ErasedContext, Attempt {
 
   // Suspended: an act has its number from when it is done, and a second time it is another act. Without a journal it is a
   // count; with one, it depends on where the fiber is, and is looked up.
-  readonly ask: ErasedContext["ask"] = (ref, task, payload, options) =>
-    Effect.suspend(() =>
-      this.#journal === undefined
-        ? this.#dispatch.ask(this.#child(ref, task, payload, options), options?.dispatch)
-        : childOf(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
-            this.#dispatch.ask(request, options?.dispatch),
-          ),
-    )
-
-  readonly stream: ErasedContext["stream"] = (ref, task, payload, options) =>
-    Stream.suspend(() =>
-      this.#journal === undefined
-        ? this.#dispatch.stream(this.#child(ref, task, payload, options), options?.dispatch)
-        : Stream.unwrap(
-            childOf(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
-              Effect.succeed(this.#dispatch.stream(request, options?.dispatch)),
+  get ask(): ErasedContext["ask"] {
+    return (ref, task, payload, options) =>
+      Effect.suspend(() =>
+        this.#journal === undefined
+          ? this.#dispatch.ask(this.#child(ref, task, payload, options), options?.dispatch)
+          : childOf(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
+              this.#dispatch.ask(request, options?.dispatch),
             ),
-          ),
-    )
+      )
+  }
 
-  readonly send: ErasedContext["send"] = (ref, task, payload, options) =>
-    Effect.suspend(() =>
-      this.#journal === undefined
-        ? this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch, this.#outgoing)
-        : sentBy(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
-            this.#dispatch.prepareSend(request, options?.dispatch, this.#outgoing),
-          ),
-    )
+  get stream(): ErasedContext["stream"] {
+    return (ref, task, payload, options) =>
+      Stream.suspend(() =>
+        this.#journal === undefined
+          ? this.#dispatch.stream(this.#child(ref, task, payload, options), options?.dispatch)
+          : Stream.unwrap(
+              childOf(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
+                Effect.succeed(this.#dispatch.stream(request, options?.dispatch)),
+              ),
+            ),
+      )
+  }
+
+  get send(): ErasedContext["send"] {
+    return (ref, task, payload, options) =>
+      Effect.suspend(() =>
+        this.#journal === undefined
+          ? this.#dispatch.prepareSend(this.#child(ref, task, payload, options), options?.dispatch, this.#outgoing)
+          : sentBy(this.#journal, { ref, task, payload, options: options ?? {} }, (request) =>
+              this.#dispatch.prepareSend(request, options?.dispatch, this.#outgoing),
+            ),
+      )
+  }
 
   readonly cancel: ErasedContext["cancel"] = (childId) =>
     Effect.suspend(() => {
@@ -218,23 +227,30 @@ class HandlerContext implements ErasedContext, Attempt {
     })
   }
 
-  readonly step: ErasedContext["step"] = (name, schema, effect, options) =>
-    Effect.suspend(() => step(this.journal, name, schema, effect, options))
+  get step(): ErasedContext["step"] {
+    return (name, schema, effect, options) => Effect.suspend(() => step(this.journal, name, schema, effect, options))
+  }
 
-  readonly sleep: ErasedContext["sleep"] = (duration, options) =>
-    Effect.suspend(() => sleep(this.journal, duration, options))
+  get sleep(): ErasedContext["sleep"] {
+    return (duration, options) => Effect.suspend(() => sleep(this.journal, duration, options))
+  }
 
   // The tuples of their types are made of the effects that are given, one by one.
-  readonly all: ErasedContext["all"] = (effects, options) =>
-    Effect.suspend(() => all(this.journal, effects as never, options)) as never
+  get all(): ErasedContext["all"] {
+    return (effects, options) => Effect.suspend(() => all(this.journal, effects as never, options)) as never
+  }
 
-  readonly race: ErasedContext["race"] = (effects) =>
-    Effect.suspend(() => race(this.journal, effects as never)) as never
+  get race(): ErasedContext["race"] {
+    return (effects) => Effect.suspend(() => race(this.journal, effects as never)) as never
+  }
 
-  readonly branches: ErasedContext["branches"] = (effects) =>
-    Effect.suspend(() => branches(this.journal, effects as never)) as never
+  get branches(): ErasedContext["branches"] {
+    return (effects) => Effect.suspend(() => branches(this.journal, effects as never)) as never
+  }
 
-  readonly emit: ErasedContext["emit"] = (chunk) => this.#writer?.emit(chunk) ?? this.#noStream()
+  get emit(): ErasedContext["emit"] {
+    return (chunk) => this.#writer?.emit(chunk) ?? this.#noStream()
+  }
 
   get resume(): ErasedContext["resume"] {
     return this.#writer?.resume ?? this.#noStream()

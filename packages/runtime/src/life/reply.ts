@@ -25,7 +25,7 @@ export const noteSignals = (system: System, message: LiveMessage, verdict: Verdi
   if (verdict._tag === "Done") {
     pool.signals.set(key, succeeded(signals, message.id, nowMs - message.claimedAtMs, nowMs))
   } else if (verdict._tag === "Retry") {
-    message.triedTargets.add(key)
+    message.triedTargets = new Set([...message.triedTargets, key])
     pool.signals.set(key, failed(signals, message.id, nowMs))
   } else {
     pool.signals.set(key, released(signals, message.id))

@@ -24,6 +24,9 @@ export interface Address {
   readonly id: string
 }
 
+/** Whether an id can be one; quicker than the schema, and asked with every ref that is made. */
+export const isAddressId = (id: string): boolean => id.length <= ID_LENGTH_MAX && ID_PATTERN.test(id)
+
 /** The written form, `type/id`; also the key of an actor in every map. */
 export const formatAddress = (address: Address): string => `${address.type}/${address.id}`
 

@@ -46,20 +46,30 @@ export const makeMessageIds = (now: () => number, random: () => number): Message
   let lastMs = -1
   let timePart = ""
   let digits: Array<number> = []
+  /** All of an id but its last digit, which is all that differs from the id before it nearly always. */
+  let head = ""
   const startMillisecond = (timeMs: number) => {
     lastMs = timeMs
     timePart = encodeTime(timeMs)
     digits = Array.from({ length: RANDOM_LENGTH }, () => Math.floor(random() * 32))
+    head = ""
   }
+  const last = RANDOM_LENGTH - 1
   return {
     next: () => {
       const timeMs = now()
       // Within one millisecond, or behind the last id after the clock stepped back, count on from the last id.
       if (timeMs > lastMs) startMillisecond(timeMs)
-      else if (!increment(digits)) startMillisecond(lastMs + 1)
-      let text = timePart
-      for (const digit of digits) text += ALPHABET[digit]
-      return text
+      else if (digits[last]! < 31) digits[last]!++
+      else {
+        if (!increment(digits)) startMillisecond(lastMs + 1)
+        head = ""
+      }
+      if (head === "") {
+        head = timePart
+        for (let index = 0; index < last; index++) head += ALPHABET[digits[index]!]
+      }
+      return head + ALPHABET[digits[last]!]
     },
   }
 }
