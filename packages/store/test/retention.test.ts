@@ -1,5 +1,5 @@
 /** What the log forgets, when, and how little at a time; misuse first. */
-import { type MessageRow, MessageStore, type Write } from "@pontoon/runtime"
+import { MessageStore, type Write } from "@pontoon/runtime"
 import {
   append,
   appendChunk,

@@ -4,7 +4,7 @@ import { append, appendClaimed, putActor, START_MS, settle } from "@pontoon/runt
 import type Database from "better-sqlite3"
 import { Effect, type Scope } from "effect"
 import { describe, expect, it } from "vitest"
-import { applyWrites } from "../src/applyWrites.ts"
+import { Appends, applyWrites } from "../src/applyWrites.ts"
 import { ACTORS_IN_PASS, ACTORS_MS_MIN, EVENTS_KEPT } from "../src/care/ActorPruner.ts"
 import { Pruner, STEP_LIMITS, type StepLimits } from "../src/care/Pruner.ts"
 import { type RetentionOptions, readRetention } from "../src/care/RetentionOptions.ts"
@@ -25,7 +25,7 @@ const opened = Effect.gen(function* () {
   )
   const statements = prepareStatements(database)
   const write = (...writes: ReadonlyArray<Write>): void => {
-    database.transaction(() => expect(applyWrites(statements, writes, [])).toBe(undefined))()
+    database.transaction(() => expect(applyWrites(statements, writes, new Appends())).toBe(undefined))()
   }
   return { database, write }
 })

@@ -43,7 +43,7 @@ export type Phase =
 export type LiveCell = Cell<LiveMessage>
 
 /** One for all, because nearly no message has failed anywhere. */
-const NONE: ReadonlySet<string> = new Set()
+export const NONE_TRIED: ReadonlySet<string> = new Set()
 
 export class LiveMessage {
   /** The target changes when the message is rerouted; nothing else does. */
@@ -77,7 +77,7 @@ export class LiveMessage {
   /** Whether its seal brings back what its actor has put aside. */
   unstashes = false
   /** Targets of its pool that failed it. */
-  triedTargets: ReadonlySet<string> = NONE
+  triedTargets: ReadonlySet<string> = NONE_TRIED
   /** Takes back its timers. */
   cancelDeadline: (() => void) | undefined = undefined
   cancelDue: (() => void) | undefined = undefined

@@ -21,7 +21,7 @@ import type { RecordStep, Write } from "../ports/Write.ts"
 import { holdPlace } from "./deliver.ts"
 import type { ChunkWriter } from "./emit.ts"
 import { endOrdinal } from "./journal/Space.ts"
-import type { LiveMessage } from "./LiveMessage.ts"
+import { type LiveMessage, NONE_TRIED } from "./LiveMessage.ts"
 import { refuseCycle } from "./prepare.ts"
 import { type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
@@ -136,5 +136,5 @@ export const handOnWrites = (
 export const handedOver = (message: LiveMessage, { to, via }: HandOver): void => {
   message.envelope = { ...message.envelope, pool: to.pool, via }
   message.attemptsBefore = message.attempt
-  message.triedTargets.clear()
+  message.triedTargets = NONE_TRIED
 }
