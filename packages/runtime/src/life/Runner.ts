@@ -12,21 +12,25 @@ import type { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
 import { poolOf, releasePlace } from "./deliver.ts"
 import { ChunkWriter } from "./emit.ts"
-import { compensate, uncompensated } from "./journal/compensate.ts"
+import { compensate } from "./journal/compensate.ts"
+import { endOfRun } from "./journal/endOfRun.ts"
 import type { Journal } from "./journal/Journal.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import { type Dispatch, makeContext } from "./makeContext.ts"
 import type { Prepared } from "./prepare.ts"
 import { type Attempt, loadState, type Processed, process } from "./process.ts"
 import { abandon, follow, lose, noteSignals, tell } from "./reply.ts"
 import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
-import { putActor, type Seal, seal, sealEnd } from "./seal.ts"
+import { putActor, type Seal, seal, sealEnd, sealRecalled } from "./seal.ts"
 import { unjudged, type Verdict, verdict } from "./verdict.ts"
 
 const endsBadly = ({ outcome }: Seal): boolean => outcome._tag === "Ended" && outcome.reply.status !== "done"
 
-/** The seal of a message that ends badly, with its steps compensated; undefined where the system closes before that. */
+/**
+ * The seal of a message that ends badly, with its steps compensated; undefined where the system closes before that. One
+ * whose handler was cut off before it had said how is put back, to be recalled.
+ */
 const sealCompensated = Effect.fnUntraced(function* (
   system: System,
   message: LiveMessage,
@@ -36,14 +40,15 @@ const sealCompensated = Effect.fnUntraced(function* (
 ) {
   const { outcome } = sealed
   if (outcome._tag !== "Ended" || outcome.reply.status === "done" || outcome.reply.error === null) return sealed
-  const { error, status } = outcome.reply
-  if (journal === undefined) {
-    const rows = yield* Effect.orElseSucceed(system.store.steps(message.id), () => [])
-    const record = uncompensated(error, rows, message.attemptsBefore, "its handler was not run")
-    return sealEnd(message, { status, record }, chunks, system.now())
+  const planned: PlannedEnd = { status: outcome.reply.status, record: outcome.reply.error }
+  if (journal !== undefined && (journal.knowsAll || message.undoing)) {
+    const record = yield* compensate(journal, planned)
+    return record === undefined ? undefined : sealEnd(message, { ...planned, record }, chunks, system.now())
   }
-  const record = yield* compensate(journal, { status, record: error })
-  return record === undefined ? undefined : sealEnd(message, { status, record }, chunks, system.now())
+  const found = yield* endOfRun(system, message, planned)
+  return found._tag === "End"
+    ? sealEnd(message, found.end, chunks, system.now())
+    : sealRecalled(message, found.record, chunks, system.now())
 })
 
 /** What a run needs of the queues around it. */
@@ -168,7 +173,8 @@ export class Runner {
     const system = this.#system
     const sealed = seal(system, message, found, chunks, outgoing)
     const journal = attempt?.openJournal
-    const nothingDone = journal === undefined ? message.attempt === 1 : journal.undoable.length === 0
+    const nothingDone =
+      journal === undefined ? message.attempt === 1 : journal.isLoaded && journal.undoable.length === 0
     if (nothingDone || !endsBadly(sealed)) {
       this.#finish(message, found, sealed, over)
       return

@@ -253,7 +253,7 @@ export class Life implements Dispatch, Queues {
         message.cell.mailbox.due(message)
         this.pump(message.cell)
       }
-      // A backoff is a while, what a sender wants is a time.
+      // A backoff is a while, what a sender wants, and a handler that sleeps, is a time.
       message.cancelDue = message.backsOff
         ? after(this.#system, Math.min(leftMs, cell.actor.retry.backoff.maxMs), due)
         : alarm(this.#system, message.dueAtMs, due)
@@ -340,7 +340,7 @@ export class Life implements Dispatch, Queues {
       this.endWaiting(message, why, why === "expired" ? EXPIRED : CANCELLED)
       // In a strict mailbox it may have held back all that is behind it.
       this.pump(message.cell)
-    } else if (message.phase !== "ending" && !message.undoing) {
+    } else if (message.phase !== "ending" && !message.undoing && message.ending === undefined) {
       // Where a commit is being written, there may be nobody to interrupt; `enqueue` or `work` looks at it then.
       // That a handler puts it aside, or sleeps, is no reason to let it live.
       if (message.interruption === "stashed" || message.interruption === "asleep") message.interruption = why
@@ -357,9 +357,11 @@ export class Life implements Dispatch, Queues {
     if (message.attempt === 0) this.#settleWaiting(message, { status, record })
     else {
       this.#busy.enter()
-      const decided = Effect.map(endOfRun(this.#system, message, { status, record }), (end) => {
-        if (end !== undefined) this.#settleWaiting(message, end)
+      const decided = Effect.map(endOfRun(this.#system, message, { status, record }), (found) => {
+        if (found._tag === "End") this.#settleWaiting(message, found.end)
         else {
+          message.phase = "waiting"
+          message.dueAtMs = 0
           countAssigned(this.#system, message.envelope, message.cell.key)
           this.#wait(message)
         }

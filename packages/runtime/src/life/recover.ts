@@ -8,6 +8,8 @@ import type { MessageRow } from "../message/Envelope.ts"
 import type { FailureRecord } from "../message/Reply.ts"
 import type { Write } from "../ports/Write.ts"
 import { countAssigned } from "./deliver.ts"
+import { endingSince, uncompensated } from "./journal/compensate.ts"
+import { wakesAt } from "./journal/sleep.ts"
 import { LiveMessage } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
 
@@ -27,12 +29,20 @@ export interface Recovered {
   readonly unknown: ReadonlyMap<string, number>
 }
 
-const again = (row: MessageRow, attemptsMax: number, nowMs: number): Write => {
-  const common = { messageId: row.id, attempt: row.attempt, error: JSON.stringify(DIED), atMs: nowMs }
-  return row.attempt - row.attemptsBefore >= attemptsMax
-    ? { _tag: "Settle", ...common, status: "dead", reply: null }
-    : { _tag: "Retry", ...common, deliverAtMs: nowMs, target: { type: row.actorType, id: row.actorId } }
-}
+/** A message that ran is run again, or dead; one that was being compensated has as many attempts for that once more. */
+const again = Effect.fnUntraced(function* (system: System, row: MessageRow, attemptsMax: number, nowMs: number) {
+  const { attempt, attemptsBefore, id: messageId } = row
+  const target = { type: row.actorType, id: row.actorId }
+  const common = { messageId, attempt, atMs: nowMs }
+  const retry: Write = { _tag: "Retry", ...common, error: JSON.stringify(DIED), deliverAtMs: nowMs, target }
+  if (attempt - attemptsBefore < attemptsMax) return retry
+  const steps = yield* system.store.steps(messageId)
+  const since = endingSince(steps, attemptsBefore)
+  if (since !== undefined && attempt - since < attemptsMax) return retry
+  const error = JSON.stringify(uncompensated(DIED, steps, attemptsBefore, "its process died each time"))
+  const dead: Write = { _tag: "Settle", ...common, error, status: "dead", reply: null }
+  return dead
+})
 
 const isOver = (write: Write | undefined): boolean => write?._tag === "Settle"
 
@@ -51,13 +61,19 @@ export const recover = Effect.fnUntraced(function* (system: System) {
         continue
       }
       const nowMs = system.now()
-      const write = row.status === "running" ? again(row, actor.retry.attemptsMax, nowMs) : undefined
+      const write = row.status === "running" ? yield* again(system, row, actor.retry.attemptsMax, nowMs) : undefined
       if (write !== undefined) writes.push(write)
       if (isOver(write)) continue
       const cell = system.registry.cell({ type: row.actorType, id: row.actorId }, actor)
       const message = new LiveMessage(row, cell, row.attempt, "waiting", system.nextOrder++, row.attemptsBefore)
       if (write !== undefined) message.dueAtMs = nowMs
-      message.backsOff = row.attempt > row.attemptsBefore
+      // In backoff, for no longer than a backoff takes; or asleep until then.
+      message.backsOff =
+        row.attempt > row.attemptsBefore &&
+        !(
+          row.deliverAtMs > nowMs + actor.retry.backoff.maxMs &&
+          wakesAt(yield* system.store.steps(row.id), row.attemptsBefore, row.deliverAtMs)
+        )
       countAssigned(system, row, cell.key)
       system.live.set(message.id, message)
       messages.push(message)

@@ -100,7 +100,7 @@ export const follow = (
       message.attemptsBefore++
       message.stashed = true
     }
-    message.backsOff = outcome._tag === "Again"
+    message.backsOff = outcome._tag === "Again" && !outcome.putOff
     countAssigned(system, message.envelope, message.cell.key)
     waiting.push(message)
   }

@@ -5,7 +5,7 @@
  */
 import type { Envelope, FinalStatus } from "../message/Envelope.ts"
 import type { FailureRecord, Reply } from "../message/Reply.ts"
-import type { AppendChunk, Write } from "../ports/Write.ts"
+import type { AppendChunk, RecordStep, Write } from "../ports/Write.ts"
 import { backoffMs } from "../supervision/restartPolicy.ts"
 import { appendWrite, dispatchWrite, poolOf } from "./deliver.ts"
 import { type HandOver, handOnWrites } from "./handOn.ts"
@@ -155,6 +155,16 @@ export const sealEnd = (
   chunks: ReadonlyArray<AppendChunk>,
   nowMs: number,
 ): Seal => withChunks(chunks, endWith(message, status, null, record, nowMs))
+
+/** The message waits to be run once more, for the compensations of its steps; `end` is what it comes to. */
+export const sealRecalled = (
+  message: LiveMessage,
+  end: RecordStep,
+  chunks: ReadonlyArray<AppendChunk>,
+  nowMs: number,
+): Seal => withChunks(chunks, withEnd(end, putOff(message, nowMs)))
+
+const withEnd = (end: RecordStep, seal: Seal): Seal => ({ ...seal, writes: [end, ...seal.writes] })
 
 /** Turns a verdict into the sealing commit. */
 export const seal = (

@@ -15,7 +15,7 @@ import type { StepKind } from "../../ports/Write.ts"
 import { commitPatiently } from "../commit.ts"
 import type { LiveMessage, PlannedEnd } from "../LiveMessage.ts"
 import type { System } from "../System.ts"
-import { CurrentSpace, journalOf, pathOf, Space } from "./Space.ts"
+import { CurrentSpace, journalOf, pathOf, Space, undoOrdinal } from "./Space.ts"
 
 /** What a handler asks for. */
 export interface Act {
@@ -85,6 +85,8 @@ export class Journal {
   /** Ranges of numbers that this attempt need not ask for. */
   readonly #passedOver: Array<readonly [from: number, to: number]> = []
   readonly #undoable = new Map<number, Undoable>()
+  /** Whether it knows what earlier attempts recorded. */
+  isLoaded: boolean
   #steps = 0
   #bytes = 0
   /** Called with each compensation that becomes known. */
@@ -95,6 +97,7 @@ export class Journal {
     this.system = system
     this.message = message
     this.#root = Space.root(0, taken)
+    this.isLoaded = message.attempt === 1
   }
 
   /** Reads what earlier attempts recorded; before the handler runs. */
@@ -109,6 +112,7 @@ export class Journal {
         this.#undoable.set(row.ordinal, { ordinal: row.ordinal, name: row.name, run: undefined })
       }
     }
+    this.isLoaded = true
   })
 
   row(ordinal: number): StepRow | undefined {
@@ -122,6 +126,12 @@ export class Journal {
   /** Recorded steps that have a compensation, compensated or not. */
   get undoable(): ReadonlyArray<Undoable> {
     return [...this.#undoable.values()]
+  }
+
+  /** Whether the handler has said of every such step how it is compensated, as far as that is still to be done. */
+  get knowsAll(): boolean {
+    const isOpen = ({ ordinal, run }: Undoable) => run === undefined && !this.#rows.has(undoOrdinal(ordinal))
+    return this.isLoaded && !this.undoable.some(isOpen)
   }
 
   /** A step is recorded, and can be compensated. */

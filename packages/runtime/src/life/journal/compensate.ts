@@ -136,10 +136,7 @@ export const recall = <R>(journal: Journal, handler: Effect.Effect<unknown, unkn
     journal.mode = "recall"
     const known = yield* Deferred.make<void>()
     const look = (): void => {
-      const open = journal.undoable.some(
-        ({ ordinal, run }) => run === undefined && journal.row(undoOrdinal(ordinal)) === undefined,
-      )
-      if (!open) Deferred.doneUnsafe(known, Effect.void)
+      if (journal.knowsAll) Deferred.doneUnsafe(known, Effect.void)
     }
     journal.onUndoable = look
     look()
@@ -173,6 +170,14 @@ export const uncompensated = (
   const open = openSteps(rows, attemptsBefore)
   if (open.length === 0) return record
   return withOutcome(record, { undone: [], notUndone: open.map(({ name }) => ({ step: name, why })) })
+}
+
+/** The end that is recorded and not sealed yet. */
+export const recordedEnd = (rows: ReadonlyArray<StepRow>, attemptsBefore: number): PlannedEnd | undefined => {
+  const row = currentJournal(rows, attemptsBefore).rows.find(({ kind }) => kind === "end")
+  if (row === undefined) return undefined
+  const { record, status } = endOf(row)
+  return { record, status }
 }
 
 /** The attempt that came to an end which is not sealed yet; undefined where there is none. */

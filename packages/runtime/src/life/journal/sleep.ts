@@ -8,7 +8,8 @@
  */
 import { Duration, Effect, Option } from "effect"
 import type { SleepOptions } from "../../actor/StepOptions.ts"
-import type { Act, Journal } from "./Journal.ts"
+import type { StepRow } from "../../ports/MessageStore.ts"
+import { type Act, currentJournal, type Journal } from "./Journal.ts"
 
 /** As long as the slowest restart of a small process: below, putting a message away and back is no gain. */
 const HELD_MS_MAX = 1_000
@@ -36,6 +37,10 @@ const putOff = Effect.fnUntraced(function* (journal: Journal, untilMs: number) {
   yield* sleepUntil(journal, untilMs)
   if (message.interruption === "asleep") message.interruption = undefined
 })
+
+/** Whether a message that waits until `atMs` sleeps, by its journal; else it is in backoff. */
+export const wakesAt = (rows: ReadonlyArray<StepRow>, attemptsBefore: number, atMs: number): boolean =>
+  currentJournal(rows, attemptsBefore).rows.some(({ kind, result }) => kind === "sleep" && Number(result) === atMs)
 
 /** @see ActorContext.sleep */
 export const sleep = (journal: Journal, duration: Duration.Input, options: SleepOptions = {}) =>
