@@ -7,6 +7,8 @@ import {
   checkAttempts,
   checkEffects,
   checkFeedback,
+  checkHandOns,
+  checkHops,
   checkOrder,
   checkReading,
   checkRunOrder,
@@ -65,7 +67,7 @@ describe("1 a simulation", () => {
         "down",
         "stop",
       ],
-      ...["cancel", "redrive", "feedback", "read", "Postpone"],
+      ...["cancel", "redrive", "feedback", "read", "Postpone", "Forward", "TerminalForwardLoop"],
       ...["answered", "Declared", "RetryableMailboxFull", "RetryableClosing", "RetryableStoreFailure"],
       ...["TerminalIdempotencyConflict", "TerminalDeadLetter", "TerminalExpired", "TerminalCancelled"],
       ...["TerminalMessageFailed", "TerminalActorFailed", "TerminalReplayMismatch", "written", "busy", "full", "io"],
@@ -89,6 +91,8 @@ describe("1 a simulation", () => {
         for (const part of parts) if (part !== undefined) wanted.delete(part)
         if (line.includes("TerminalReplayMismatch")) wanted.delete("TerminalReplayMismatch")
         if (line.includes('"_tag":"Postpone"')) wanted.delete("Postpone")
+        if (line.includes('"_tag":"Forward"')) wanted.delete("Forward")
+        if (line.includes("TerminalForwardLoop")) wanted.delete("TerminalForwardLoop")
         if (/reader .*: has read \d/.test(line)) wanted.delete("read")
       }
     }
@@ -278,6 +282,41 @@ describe("3 the judges of a simulation find", () => {
     expect(inRuns("l", "m")).toBe("")
     expect(inRuns("m", "l")).toBe("a/x ran m before the earlier l")
     expect(inRuns("l", "m", "l")).toBe("a/x ran m before the earlier l")
+  })
+})
+
+describe("3b the judges of what was handed on find", () => {
+  const row = (via: ReadonlyArray<string>) => ({ id: "m", via: JSON.stringify(via) }) as MessageRow
+  const holding = (state: ReadonlyArray<string>): LogContents["actors"] => [
+    {
+      address: { type: "a", id: "x" },
+      lifecycle: "ready",
+      state: JSON.stringify(state),
+      version: 1,
+      restarts: 0,
+      updatedAtMs: 0,
+    },
+  ]
+  const contents = (via: ReadonlyArray<string>, state: ReadonlyArray<string>): LogContents => ({
+    messages: [row(via)],
+    actors: holding(state),
+    steps: new Map(),
+    chunks: new Map(),
+    attempts: new Map(),
+  })
+  const check = (via: ReadonlyArray<string>, state: ReadonlyArray<string>) =>
+    checkHandOns(contents(via, state), (type) => type === "a", JSON.parse).join()
+
+  it("3b.1 an effect too many, or too few; pools and actors without a state have none", () => {
+    expect(check(["a/x", "pool a", "b/y"], ["m"])).toBe("")
+    expect(check(["a/x", "a/x"], ["m"])).toBe("a/x has handed m on 2 times, and holds 1 effects of it")
+    expect(check([], ["m"])).toBe("a/x has handed m on 0 times, and holds 1 effects of it")
+  })
+  it("3b.2 a hop that the log does not know of, or too many", () => {
+    expect(checkHops(contents(["a/x"], []), new Map([["m", 1]]))).toEqual([])
+    expect(checkHops(contents(["a/x"], []), new Map()).join()).toBe(
+      "message m was handed on 0 times, and the log says by a/x",
+    )
   })
 })
 

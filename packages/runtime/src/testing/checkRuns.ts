@@ -3,7 +3,7 @@
  * which a log alone does not hold; like those of `checkers.ts`, each gives one sentence a violation.
  */
 import { formatAddress } from "../message/Address.ts"
-import { isFinal, type MessageRow } from "../message/Envelope.ts"
+import { handedOnFrom, isFinal, type MessageRow } from "../message/Envelope.ts"
 import { inTurn, type LogContents, type OrderOptions, type Violations } from "./checkers.ts"
 
 /** One run of a handler. */
@@ -155,6 +155,49 @@ export const checkEffects = (
   })
   return [...found, ...[...left].map(([id, actor]) => `${actor} has answered ${id} and holds no effect of it`)]
 }
+
+const countEach = (names: Iterable<string>): Map<string, number> => {
+  const counts = new Map<string, number>()
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return counts
+}
+
+/**
+ * What the handler that handed a message on did with that is in its actor's state once, each time that it did.
+ *
+ * @param handedOnIn the ids of the messages that an actor has handed on, by its encoded state
+ */
+export const checkHandOns = (
+  { actors, messages }: LogContents,
+  isStateful: (actorType: string) => boolean,
+  handedOnIn: (state: string) => ReadonlyArray<string>,
+): Violations => {
+  const isState = (addressee: string) => !addressee.startsWith("pool ") && isStateful(addressee.split("/")[0] ?? "")
+  const logged = countEach(
+    messages.flatMap((row) => handedOnFrom(row).flatMap((from) => (isState(from) ? [`${from} ${row.id}`] : []))),
+  )
+  const held = countEach(
+    actors.flatMap(({ address, state }) =>
+      state === null || !isStateful(address.type)
+        ? []
+        : handedOnIn(state).map((id) => `${formatAddress(address)} ${id}`),
+    ),
+  )
+  return [...new Set([...logged.keys(), ...held.keys()])].flatMap((key) => {
+    const [actor, id] = key.split(" ")
+    const [times, effects] = [logged.get(key) ?? 0, held.get(key) ?? 0]
+    return times === effects ? [] : [`${actor} has handed ${id} on ${times} times, and holds ${effects} effects of it`]
+  })
+}
+
+/** The log says of each message who had it, as often as it was handed on. @param hops how often that was, by message id */
+export const checkHops = ({ messages }: LogContents, hops: ReadonlyMap<string, number>): Violations =>
+  messages.flatMap((row) => {
+    const [seen, said] = [hops.get(row.id) ?? 0, handedOnFrom(row)]
+    return seen === said.length
+      ? []
+      : [`message ${row.id} was handed on ${seen} times, and the log says by ${said.join(", ")}`]
+  })
 
 /** What a handler sent is in the log if, and only if, its message is done. @param sends the sender's message by what it sent */
 export const checkSends = ({ messages }: LogContents, sends: ReadonlyMap<string, string>): Violations => {

@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { SETTINGS_DEFAULT } from "../life/System.ts"
 import { formatAddress } from "../message/Address.ts"
-import { isFinal, type MessageRow } from "../message/Envelope.ts"
+import { firstAddresseeOf, handedOnFrom, isFinal, type MessageRow } from "../message/Envelope.ts"
 import type { AttemptRow, LogReader } from "../ports/LogReader.ts"
 import type { ActorRow, ChunkRow, StepRow } from "../ports/MessageStore.ts"
 import { READ_LIMIT_MAX } from "../ports/readLimit.ts"
@@ -94,8 +94,7 @@ export const checkKeys = ({ messages }: LogContents, keyWindowMs = SETTINGS_DEFA
   const known = new Map<string, MessageRow>()
   return messages.flatMap((message) => {
     if (message.idempotencyKey === null) return []
-    const scope = message.pool === null ? `actor ${addressOf(message)}` : `pool ${message.pool}`
-    const key = JSON.stringify([scope, message.task, message.idempotencyKey])
+    const key = JSON.stringify([firstAddresseeOf(message), message.task, message.idempotencyKey])
     const earlier = known.get(key)
     known.set(key, message)
     if (earlier === undefined || message.createdAtMs - earlier.createdAtMs > keyWindowMs) return []
@@ -129,6 +128,7 @@ export const checkChunks = ({ chunks }: LogContents): Violations =>
 /** Whether nothing but the death of a process kept the message from running in its turn. */
 export const inTurn = (contents: LogContents, message: MessageRow, priority = 0): boolean =>
   message.priority === priority &&
+  handedOnFrom(message).length === 0 &&
   message.attemptsBefore === 0 &&
   (contents.attempts.get(message.id) ?? []).every(
     ({ attempt, error }) =>

@@ -15,7 +15,7 @@
  * - callers leave before they are answered, take messages back, redrive dead letters, score, use a key twice for the same
  *   message and for another, within its window and after it
  * - readers of streams come late, are slow, leave, and come back with the number of their last chunk, also to the next process
- * - messages are put aside, and brought back
+ * - messages are put aside, and brought back; and handed on, once, or round in a circle
  * - deadlines, delays and priorities of all sizes, with ageing; a strict mailbox of two places that overflows
  *
  * What does not: writes are never torn and never lost once told (that is the disk's promise, and `test/crash` of the store

@@ -44,7 +44,7 @@ export class DiskWitness implements DiskWatcher {
       if (write._tag === "Append" && write.message.deliverAtMs > write.message.createdAtMs) {
         unordered.add(write.message.id)
       }
-      if (write._tag === "Redrive") unordered.add(write.messageId)
+      if (write._tag === "Redrive" || write._tag === "Forward") unordered.add(write.messageId)
       if (write._tag === "Settle" && (write.status === "cancelled" || write.status === "expired")) {
         unordered.add(write.messageId)
       }
@@ -60,6 +60,7 @@ export class DiskWitness implements DiskWatcher {
       if (write._tag === "Append") this.#appended(write.message.id)
       if (write._tag === "Claim" && write.attempt === 1) this.#claimed(write.messageId)
       if (write._tag === "Settle") this.#settled(write.messageId, write.status)
+      if (write._tag === "Forward") this.#witness.handOver(write.messageId)
       if (write._tag === "Redrive") this.#witness.endedAtMs.delete(write.messageId)
     }
   }
@@ -91,7 +92,7 @@ export class DiskWitness implements DiskWatcher {
   #claiming({ attempt, messageId }: Claim): void {
     const { bornAtMs, isClosing, unordered } = this.#witness
     const claimed = this.#log.messages.get(messageId)
-    if (claimed === undefined || attempt > 1 || this.#time.wallSkewMs !== 0 || isClosing) return
+    if (claimed === undefined || attempt > 1 || this.#time.isStepped || isClosing) return
     const { actorId, actorType, pool } = claimed
     if (pool !== null) return
     const first = new Map<number, MessageRow>()

@@ -18,6 +18,8 @@ export type Act =
     }
   | { readonly do: "stream"; readonly to: string; readonly script: number; readonly terms: Terms }
   | { readonly do: "send"; readonly to: string; readonly script: number; readonly terms: Terms }
+  /** Hands its message on, unless it is there already, or was handed on before in this run. */
+  | { readonly do: "forward"; readonly to: string }
   /** Puts its message aside, if its actor is shut. */
   | { readonly do: "stash" }
   /** Opens its actor, and brings back what was put aside; or shuts it. */

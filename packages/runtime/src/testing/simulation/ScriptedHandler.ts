@@ -63,6 +63,10 @@ export interface Performance {
   readonly isSerial: boolean
   /** Of an actor that has one. */
   readonly gate?: Gate
+  /** Hands the message on; undefined for one that has not the task. */
+  readonly forward: (to: string) => Effect.Effect<unknown, HandlerFailure> | undefined
+  /** Called when all is done, with whether the message was handed on. */
+  readonly done?: (handedOn: boolean) => void
   /** How a streaming handler adds a chunk, and what it has said in attempts before. */
   readonly emit?: (chunk: string) => Effect.Effect<void, HandlerFailure>
   readonly said?: Effect.Effect<ReadonlyArray<string>, HandlerFailure> | undefined
@@ -107,6 +111,15 @@ export class ScriptedHandler {
     return this.#stage.plan.scripts[nth] ?? { acts: [], resumes: false, revised: false }
   }
 
+  handOnWork(actor: Pick<ActorContext<typeof Work, unknown, unknown>, "forward">, to: string) {
+    return this.#cast.talkRef(to) === undefined ? actor.forward(this.#cast.workRef(to)) : undefined
+  }
+
+  handOnTalk(actor: Pick<ActorContext<typeof Talk, unknown, unknown>, "forward">, to: string) {
+    const talker = this.#cast.talkRef(to)
+    return talker === undefined ? undefined : actor.forward(talker)
+  }
+
   /** Runs a script; the reply says which attempt of which message it is of. */
   perform(performance: Performance): Effect.Effect<string, Declared | HandlerFailure> {
     return Effect.suspend(() => {
@@ -137,6 +150,9 @@ export class ScriptedHandler {
     let ordinal = 0
     let spoken = 0
     const script = this.scriptOf(performance.script)
+    // Each hand has a journal of its own.
+    const journal = `${id}/${this.#stage.witness.hops.get(id) ?? 0}`
+    let handedOn = false
     const stepName = script.revised ? `draw-${this.#program.revision}` : "draw"
     for (const act of script.acts) {
       if (act.do === "emit") {
@@ -147,10 +163,18 @@ export class ScriptedHandler {
           yield* performance.emit(chunk)
           if (act.ms > 0) yield* Effect.sleep(act.ms)
         }
+      } else if (act.do === "forward") {
+        const { id, type } = performance.actor.self
+        const isThere = act.to === `${type}/${id}` || (act.to === "models" && type === "model")
+        const forwarded = handedOn || isThere ? undefined : performance.forward(act.to)
+        if (forwarded === undefined) continue
+        yield* forwarded
+        handedOn = true
       } else if (act.do === "gate" || act.do === "stash") yield* this.#pass(performance, act)
-      else yield* this.#doOne(performance.actor, act, ordinal, stepName)
+      else yield* this.#doOne(performance.actor, act, `${journal}.${ordinal}`, stepName)
       if (isDurable(act)) ordinal++
     }
+    performance.done?.(handedOn)
     return `${id}@${attempt}`
   })
 
@@ -168,15 +192,14 @@ export class ScriptedHandler {
     })
   }
 
-  /** One act; `ordinal` is the number that the runtime gives it, if it is a durable one. */
+  /** One act; `key` is what finds it again when the handler is run again, if it is a durable one. */
   #doOne(
     actor: Context,
-    act: Exclude<Act, { readonly do: "emit" | "gate" | "stash" }>,
-    ordinal: number,
+    act: Exclude<Act, { readonly do: "emit" | "forward" | "gate" | "stash" }>,
+    key: string,
     stepName: string,
   ): Effect.Effect<unknown, Declared | HandlerFailure> {
     const { random, witness } = this.#stage
-    const key = `${actor.message.id}.${ordinal}`
     const seen = (value: string) => Effect.sync(() => witness.recall(key, value))
     switch (act.do) {
       case "wait":

@@ -32,6 +32,11 @@ export class SimulatedTime {
   readonly #timers: Array<Timer> = []
   #order = 0
 
+  /** Whether the wall clock was ever set. */
+  get isStepped(): boolean {
+    return this.wallMsMax > 0
+  }
+
   /** What the wall clock shows; timers do not run by it. */
   get wallMs(): number {
     return this.nowMs + this.wallSkewMs

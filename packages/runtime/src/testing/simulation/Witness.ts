@@ -33,7 +33,9 @@ export class Witness {
   readonly runs: Array<HandlerRun> = []
   /** What was recorded for an act of a handler, by its number: `ID.ORDINAL`. */
   readonly recalled = new Map<string, string>()
-  /** The ids of what handlers sent, each with its sender's. */
+  /** How often messages were handed on. */
+  readonly hops = new Map<string, number>()
+  /** The ids of what handlers sent, each with its sender's; not of what was sealed by handing on. */
   readonly sends = new Map<string, string>()
   /** What was seen to be wrong at once. */
   readonly violations: Array<string> = []
@@ -84,6 +86,16 @@ export class Witness {
 
   accept(id: string): void {
     if (!this.isDeaf) this.accepted.push(id)
+  }
+
+  /** A message was handed on: what its handler sent was sent with that. */
+  handOver(id: string): void {
+    this.hops.set(id, (this.hops.get(id) ?? 0) + 1)
+    for (const [sent, parentId] of this.sends) {
+      if (parentId !== id) continue
+      this.sends.delete(sent)
+      this.accepted.push(sent)
+    }
   }
 
   /** A chunk came to a reader; chunks say whose they are: `ID:NUMBER`. */

@@ -14,6 +14,8 @@ import {
   checkAttempts,
   checkEffects,
   checkFeedback,
+  checkHandOns,
+  checkHops,
   checkReading,
   checkRunOrder,
   checkRuns,
@@ -21,7 +23,7 @@ import {
   checkTimes,
 } from "../checkRuns.ts"
 import type { MemoryLog } from "../MemoryLog.ts"
-import { ATTEMPTS_MAX, effectsIn } from "./simulatedActors.ts"
+import { ATTEMPTS_MAX, effectsIn, handedOnIn } from "./simulatedActors.ts"
 import { KEY_WINDOW_MS } from "./simulatedAddresses.ts"
 import type { Witness } from "./Witness.ts"
 
@@ -65,6 +67,8 @@ export const judge = (log: MemoryLog, witness: Witness, { closed, drained, stepp
     ...checkTimes(contents, { stepped }),
     ...checkFeedback(log.feedback, witness.scored),
     ...checkEffects(contents, isStateful, effectsIn),
+    ...checkHandOns(contents, isStateful, handedOnIn),
+    ...checkHops(contents, witness.hops),
     ...checkSends(contents, witness.sends),
     ...witness.readings.flatMap(({ chunks, complete, from, messageId }) =>
       messageId === undefined

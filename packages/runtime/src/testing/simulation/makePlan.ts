@@ -5,7 +5,7 @@
 import { drawFault, drawLeap } from "./drawFault.ts"
 import type { Act, Action, Plan, Read, Script, Terms } from "./Plan.ts"
 import { type SeededRandom, seededRandom } from "./seededRandom.ts"
-import { LEAVES, PLANNERS } from "./simulatedAddresses.ts"
+import { LEAVES, PLANNERS, TALKERS } from "./simulatedAddresses.ts"
 
 /** Scripts nested deeper say nothing new, and make one message a hundred. */
 const DEPTH_MAX = 2
@@ -44,6 +44,7 @@ class Drawing {
     const { random } = this
     const dice = random.below(100)
     if (to.startsWith("shop") && random.chance(0.5)) return random.pick(GATES)
+    if (random.chance(0.05)) return { do: "forward", to: random.pick([...LEAVES, ...PLANNERS]) }
     const asks = to.startsWith("planner") || to === "models"
     if (dice < 25) return { do: "wait", ms: random.below(random.chance(0.9) ? 12 : 300) }
     if (dice < 45) return { do: "step", ms: random.below(6) }
@@ -72,8 +73,15 @@ class Drawing {
     const streams: ReadonlyArray<Act> = to.startsWith("talker")
       ? [{ do: "emit", count: 1 + random.below(30), ms: random.below(3) }]
       : []
+    // Before it has said a word.
+    const hands: ReadonlyArray<Act> =
+      to.startsWith("talker") && random.chance(0.2) ? [{ do: "forward", to: random.pick(TALKERS) }] : []
     return (
-      this.scripts.push({ acts: [...streams, ...acts], resumes: random.chance(0.5), revised: random.chance(0.25) }) - 1
+      this.scripts.push({
+        acts: [...hands, ...streams, ...acts],
+        resumes: random.chance(0.5),
+        revised: random.chance(0.25),
+      }) - 1
     )
   }
 

@@ -33,17 +33,29 @@ const gateOf = (actor: Worker): Gate => ({
   set: (open) => actor.setState([...actor.state, open ? OPENED : SHUT]),
 })
 
-/** The ids of the messages whose effects a state holds. */
+/** Before the id of a message that was handed on. */
+const HANDED_ON = ">"
+
+const decodeState = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Schema.String)))
+
+/** The ids of the messages that an actor has answered, by its state. */
 export const effectsIn = (state: string): ReadonlyArray<string> =>
-  Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Schema.String)))(state).filter(
-    (id) => !id.startsWith("!"),
-  )
+  decodeState(state).filter((id) => !id.startsWith("!") && !id.startsWith(HANDED_ON))
+
+/** The ids of the messages that an actor has handed on, by its state. */
+export const handedOnIn = (state: string): ReadonlyArray<string> =>
+  decodeState(state).flatMap((id) => (id.startsWith(HANDED_ON) ? [id.slice(HANDED_ON.length)] : []))
 
 /** Does what the script says, and keeps the message's id. */
 const answer = (handler: ScriptedHandler, script: number, actor: Worker) =>
-  Effect.tap(handler.perform({ actor, script, isSerial: true, gate: gateOf(actor) }), () =>
-    Effect.sync(() => actor.setState([...actor.state, actor.message.id])),
-  )
+  handler.perform({
+    actor,
+    script,
+    isSerial: true,
+    gate: gateOf(actor),
+    forward: (to) => handler.handOnWork(actor, to),
+    done: (handedOn) => actor.setState([...actor.state, `${handedOn ? HANDED_ON : ""}${actor.message.id}`]),
+  })
 
 const makeWorker = (
   name: string,
@@ -73,7 +85,14 @@ const makeTalker = (handler: () => ScriptedHandler) =>
     handlers: {
       Talk: ({ script }, actor) => {
         const said = handler().scriptOf(script).resumes ? actor.resume : undefined
-        return handler().perform({ actor, script, isSerial: true, emit: actor.emit, said })
+        return handler().perform({
+          actor,
+          script,
+          isSerial: true,
+          emit: actor.emit,
+          said,
+          forward: (to) => handler().handOnTalk(actor, to),
+        })
       },
     },
   })
@@ -105,7 +124,10 @@ const makeModel = (handler: () => ScriptedHandler, start: Start) =>
     retry: RETRY,
     supervision: SUPERVISION,
     start,
-    handlers: { Work: ({ script }, actor) => handler().perform({ actor, script, isSerial: false }) },
+    handlers: {
+      Work: ({ script }, actor) =>
+        handler().perform({ actor, script, isSerial: false, forward: (to) => handler().handOnWork(actor, to) }),
+    },
   })
 
 /** An actor with a resource and a state, whose failures go up to its supervisor, and from there to the system. */

@@ -20,6 +20,7 @@ export const LEAVES = [
   "models",
 ] as const
 export const PLANNERS = ["planner/0", "planner/1", "planner/2"] as const
+export const TALKERS = ["talker/0", "talker/1"] as const
 export const TARGETS = ["model/a", "model/b", "model/c"] as const
 /** What has a resource. */
 export const STARTED = [...TARGETS, "crew/0", "crew/1"] as const
