@@ -131,6 +131,7 @@ const SETTINGS = [
   "drainMsMax",
   "escalationsMax",
   "suspendedMax",
+  "waitingMax",
 ] as const
 
 /** What cannot be opened as it is written, in one sentence. */
@@ -226,8 +227,10 @@ const within = <E>(system: System, effect: Effect.Effect<void, E>, limitMs: numb
 const drain = (system: System, life: Life, supervisor: Supervisor) =>
   Effect.gen(function* () {
     system.closing = true
+    life.intake.turnAway(false)
     yield* within(system, life.quiet, system.settings.drainMsMax)
     system.closed = true
+    life.intake.turnAway(true)
     for (const message of [...system.live.values()]) {
       message.interruption ??= "closing"
       message.fiber?.interruptUnsafe()

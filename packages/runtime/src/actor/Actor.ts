@@ -42,8 +42,17 @@ export type Handlers<T extends AnyTask, State, Resource, R> = {
 }
 
 export interface MailboxOptions {
-  /** Messages that may wait; one more is refused with `RetryableMailboxFull`. Default 10,000. Raising it costs memory. */
+  /** Messages that may wait; what becomes of one more says `whenFull`. Default 10,000, from 1. Raising it costs memory. */
   readonly capacity: number
+  /**
+   * What becomes of a message for which there is no place. `"reject"` (the default): its sender gets `RetryableMailboxFull`,
+   * with a time after which to send it again. `"wait"`: its sender waits for a place, in order, for as long as its
+   * `timeoutMs`. `"dropOldest"`: the oldest waiting message of the same task and of no higher priority is ended for it,
+   * with `TerminalDropped`; where there is none, it is rejected.
+   */
+  readonly whenFull: "reject" | "wait" | "dropOldest"
+  /** Senders that may wait for a place; one more is rejected. Default 1,000, from 1. Raising it costs memory. */
+  readonly waitersMax: number
   /** Whether a message in backoff holds later ones back. Default false. */
   readonly strict: boolean
   /**
@@ -56,6 +65,9 @@ export interface MailboxOptions {
 const MAILBOX_DEFAULT: MailboxOptions = {
   // Deep enough for any burst that a later drain can still serve within minutes, and about 10 MB of bodies of 1 KiB.
   capacity: 10_000,
+  whenFull: "reject",
+  // Each is a sender with its message in its hands, as dear as one that waits inside.
+  waitersMax: 1_000,
   strict: false,
   // Who waits for an answer notices a minute, and hardly a second: below that, priorities are kept.
   ageingMs: 60_000,

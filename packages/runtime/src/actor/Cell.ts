@@ -8,8 +8,10 @@ import type { Write } from "../ports/Write.ts"
 import type { AnyActor } from "./Actor.ts"
 import { Bag } from "./Bag.ts"
 import { takesMessages } from "./lifecycle.ts"
-import { Mailbox, type Queued } from "./Mailbox.ts"
+import { Mailbox, type Queued, type Tally } from "./Mailbox.ts"
+import { Pace } from "./Pace.ts"
 import { initialLifecycle, type Lifecycle } from "./stepLifecycle.ts"
+import type { WaitingLine } from "./WaitingLine.ts"
 
 export class Cell<M extends Queued> {
   readonly address: Address
@@ -19,6 +21,12 @@ export class Cell<M extends Queued> {
   readonly mailbox: Mailbox<M>
   /** What runs, and what holds a place while its claim is written. */
   readonly running = new Bag<M>()
+  /** How many of its messages have ended since it is in memory. */
+  ended = 0
+  /** How fast they do; made when something waits. */
+  #pace: Pace | undefined = undefined
+  /** Senders that wait for a place in its mailbox, where there are any. */
+  line: WaitingLine | undefined = undefined
   /** Places held for messages that are being accepted and run at once. */
   reserved = 0
   /** Places in the mailbox held for messages that are on their way into it; its bound counts them. */
@@ -45,12 +53,18 @@ export class Cell<M extends Queued> {
   /** The target of a pool, which refers to it. */
   pooled = false
 
-  constructor(address: Address, actor: AnyActor) {
+  /** @param tally counts what waits in all mailboxes */
+  constructor(address: Address, actor: AnyActor, tally?: Tally) {
     this.address = address
     this.key = formatAddress(address)
     this.actor = actor
-    this.mailbox = new Mailbox(actor.mailbox.strict, actor.mailbox.ageingMs)
+    this.mailbox = new Mailbox(actor.mailbox.strict, actor.mailbox.ageingMs, tally)
     this.lifecycle = initialLifecycle(actor.supervision)
+  }
+
+  pace(nowMs: number): Pace {
+    this.#pace ??= new Pace(nowMs, this.ended)
+    return this.#pace
   }
 
   get freeSlots(): number {
@@ -62,6 +76,6 @@ export class Cell<M extends Queued> {
     const messages = this.running.size + this.reserved + this.expected + this.mailbox.size
     // What has failed, or is being restarted, is so nowhere else than here.
     const kept = this.lifecycle.state !== "ready" || this.scope !== undefined || this.pooled
-    return messages === 0 && !kept && this.unwritten.length === 0
+    return messages === 0 && this.line === undefined && !kept && this.unwritten.length === 0
   }
 }

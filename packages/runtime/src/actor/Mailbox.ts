@@ -22,9 +22,15 @@ export interface Queued {
   readonly dueAtMs: number
 }
 
+/** How many messages wait in all mailboxes that share it. */
+export interface Tally {
+  count: number
+}
+
 export class Mailbox<M extends Queued> {
   readonly #strict: boolean
   readonly #ageingMs: number
+  readonly #tally: Tally
   /** What is due, or every waiting message of a strict mailbox: a lane a priority, the highest first. One may be empty. */
   readonly #lanes: Array<Lane<M>> = []
   /** How many are in the lanes. */
@@ -37,10 +43,12 @@ export class Mailbox<M extends Queued> {
   /**
    * @param strict whether what is not due holds back what comes after it
    * @param ageingMs what a message waits for one level of priority, in milliseconds
+   * @param tally counts every waiting message in and out
    */
-  constructor(strict: boolean, ageingMs: number) {
+  constructor(strict: boolean, ageingMs: number, tally: Tally = { count: 0 }) {
     this.#strict = strict
     this.#ageingMs = ageingMs
+    this.#tally = tally
   }
 
   get size(): number {
@@ -58,6 +66,7 @@ export class Mailbox<M extends Queued> {
   }
 
   push(message: M, nowMs: number): void {
+    this.#tally.count++
     if (message.dueAtMs > nowMs && !this.#strict) this.#delayed.add(message)
     else this.#insert(message)
   }
@@ -69,6 +78,7 @@ export class Mailbox<M extends Queued> {
 
   /** Puts a message aside. It holds nobody back, in a strict mailbox either. */
   stash(message: M): void {
+    this.#tally.count++
     this.#stashed ??= new Set()
     this.#stashed.add(message)
   }
@@ -90,15 +100,34 @@ export class Mailbox<M extends Queued> {
     if (first.dueAtMs > nowMs) return undefined
     lane.shift()
     this.#left(lane)
+    this.#tally.count--
     return first
   }
 
   remove(message: M): boolean {
-    if (this.#delayed.delete(message) || this.#stashed?.delete(message) === true) return true
-    const lane = this.#lanes.find(({ priority }) => priority === message.envelope.priority)
-    if (lane?.remove(message) !== true) return false
-    this.#left(lane)
+    if (!this.#delayed.delete(message) && this.#stashed?.delete(message) !== true) {
+      const lane = this.#lanes.find(({ priority }) => priority === message.envelope.priority)
+      if (lane?.remove(message) !== true) return false
+      this.#left(lane)
+    }
+    this.#tally.count--
     return true
+  }
+
+  /**
+   * The first accepted of those of at most `priority` that are `wanted`, due or not; none that was put aside. It is nearly
+   * always the first of its lane: only where others of another kind are in front of it are they looked at, all of them.
+   */
+  oldest(priority: number, wanted: (message: M) => boolean): M | undefined {
+    let oldest: M | undefined
+    const consider = (found: M | undefined): void => {
+      if (found !== undefined && found.order < (oldest?.order ?? Number.POSITIVE_INFINITY)) oldest = found
+    }
+    for (const lane of this.#lanes) if (lane.priority <= priority) consider(lane.find(wanted))
+    for (const message of this.#delayed) {
+      if (message.envelope.priority <= priority && wanted(message)) consider(message)
+    }
+    return oldest
   }
 
   /** Every waiting message: the due ones, the highest priority first, then the others, then what was put aside. */

@@ -5,7 +5,7 @@
 import { type Address, formatAddress } from "../message/Address.ts"
 import type { AnyActor } from "./Actor.ts"
 import { Cell } from "./Cell.ts"
-import type { Queued } from "./Mailbox.ts"
+import type { Queued, Tally } from "./Mailbox.ts"
 import { initialLifecycle } from "./stepLifecycle.ts"
 
 /** Cells looked at when one is added past the limit: enough to keep up with any rate of new actors. */
@@ -14,6 +14,8 @@ const EVICT_LOOK_MAX = 16
 export class Registry<M extends Queued> {
   readonly #cells = new Map<string, Cell<M>>()
   readonly #residentMax: number
+  /** What waits in all mailboxes, or is on its way into one. */
+  readonly waiting: Tally = { count: 0 }
 
   /** @param residentMax idle actors kept in memory, by how recently they were used */
   constructor(residentMax: number) {
@@ -35,7 +37,7 @@ export class Registry<M extends Queued> {
       }
       return known
     }
-    const cell = new Cell<M>(address, actor)
+    const cell = new Cell<M>(address, actor, this.waiting)
     // An actor without a start has nothing to wait for: it is ready from the first message on.
     if (actor.start === undefined) {
       cell.lifecycle = { ...initialLifecycle(actor.supervision), state: "ready" }

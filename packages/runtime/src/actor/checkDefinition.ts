@@ -14,6 +14,8 @@ interface Definition {
   readonly restartsMax: number
   readonly withinMs: number
   readonly capacity: number
+  readonly whenFull: string
+  readonly waitersMax: number
   readonly ageingMs: number
 }
 
@@ -24,6 +26,9 @@ const whole = (name: string, value: number, min: number): string | undefined =>
   Number.isSafeInteger(value) && value >= min
     ? undefined
     : `${name} must be a whole number, ${min} or more, and is ${value}`
+
+const oneOf = (name: string, value: string, known: ReadonlyArray<string>): string | undefined =>
+  known.includes(value) ? undefined : `${name} must be one of ${known.join(", ")}, and is ${value}`
 
 const wholeUpTo = (name: string, value: number, min: number, max: number): string | undefined =>
   Number.isSafeInteger(value) && value >= min && value <= max
@@ -44,6 +49,8 @@ const mistakeIn = (definition: Definition): string | undefined => {
     whole("supervision.restartsMax", definition.restartsMax, 0) ??
     whole("supervision.withinMs", definition.withinMs, 1) ??
     whole("mailbox.capacity", definition.capacity, 1) ??
+    whole("mailbox.waitersMax", definition.waitersMax, 1) ??
+    oneOf("mailbox.whenFull", definition.whenFull, ["reject", "wait", "dropOldest"]) ??
     wholeUpTo("mailbox.ageingMs", definition.ageingMs, 1, AGEING_MS_MAX)
   )
 }

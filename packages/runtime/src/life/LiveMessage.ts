@@ -72,6 +72,8 @@ export class LiveMessage {
   fiber: Fiber.Fiber<unknown, unknown> | undefined = undefined
   /** Set once an attempt; what comes while a commit is being written is looked at when it is. */
   interruption: Interruption | undefined = undefined
+  /** Whether it is to go for a newer one that is being accepted, should it still wait then. */
+  doomed = false
   /** Whether it is to be put aside in its mailbox in place of being queued. */
   stashed = false
   /** Whether its seal brings back what its actor has put aside. */

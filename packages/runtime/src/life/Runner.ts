@@ -10,7 +10,7 @@ import type { AppendChunk, Claim } from "../ports/Write.ts"
 import { began, freshSignals } from "../supervision/adaptive/signals.ts"
 import type { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
-import { poolOf, releasePlace } from "./deliver.ts"
+import { poolOf } from "./deliver.ts"
 import { ChunkWriter } from "./emit.ts"
 import { compensate } from "./journal/compensate.ts"
 import { endOfRun } from "./journal/endOfRun.ts"
@@ -63,6 +63,10 @@ export interface Queues {
   readonly claim: (message: LiveMessage) => Claim
   /** The claim was not written. */
   readonly unclaim: (message: LiveMessage) => void
+  /** Gives up the place that was held for what a handler sent; it is in the mailbox by now, or was never written. */
+  readonly sent: (prepared: Prepared) => void
+  /** Gives up a place that was held at the actor. */
+  readonly release: (cell: LiveCell) => void
   readonly supervision: () => Supervision
 }
 
@@ -145,8 +149,8 @@ export class Runner {
     system.crashPoint("seal.before")
     noteSignals(system, message, found)
     const over = (): void => {
-      for (const { to } of outgoing) releasePlace(to.cell)
-      if (attempt?.handOver !== undefined) releasePlace(attempt.handOver.over.to.cell)
+      for (const sent of outgoing) this.#queues.sent(sent)
+      if (attempt?.handOver !== undefined) this.#queues.release(attempt.handOver.over.to.cell)
       this.#busy.leave()
     }
     if (found._tag === "Abandoned") {

@@ -38,6 +38,11 @@ export interface Settings {
   /** Actors that may be suspended at a time. Default 10,000. Raising it costs memory: each is kept there. */
   readonly suspendedMax: number
   /**
+   * Messages that may wait in memory, over all actors; one more is refused with `RetryableSystemFull`, whatever its actor's
+   * mailbox would do. Default 200,000, from 1. Raising it costs memory: about 1 KB for each, and its body.
+   */
+  readonly waitingMax: number
+  /**
    * How long an idempotency key answers, in milliseconds from the acceptance of its first message; one that has not ended
    * answers for longer. Default 604,800,000 (7 days), from 1,000 to 31,536,000,000 (365 days). Raising it keeps keys from
    * being used again for longer; a store's retention must keep messages for as long.
@@ -63,6 +68,8 @@ export const SETTINGS_DEFAULT: Settings = {
   drainMsMax: 10_000,
   escalationsMax: 3,
   suspendedMax: 10_000,
+  // Some 200 MB with small bodies: the memory that a service can spare, and seconds to minutes of work for one process.
+  waitingMax: 200_000,
   // What is redelivered (webhooks, queues) is so for three days at most places; the store's retention keeps keys as long.
   keyWindowMs: 7 * 86_400_000,
   chunkLingerMs: 20,

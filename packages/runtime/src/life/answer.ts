@@ -8,6 +8,7 @@ import {
   RetryableClosing,
   TerminalCancelled,
   TerminalDeadLetter,
+  TerminalDropped,
   TerminalExpired,
   TerminalInvalidMessage,
   TerminalMessageFailed,
@@ -52,6 +53,7 @@ const decodeFailure = Effect.fnUntraced(function* (codec: TaskCodec, reply: Repl
     case "expired":
       return yield* new TerminalExpired({ messageId, message })
     case "cancelled":
+      if (error?.tag === "TerminalDropped") return yield* new TerminalDropped({ messageId, message })
       return yield* new TerminalCancelled({ messageId, message })
     case "dead": {
       const lastTag = error?.tag ?? "unknown"

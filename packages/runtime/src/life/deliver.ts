@@ -5,7 +5,9 @@
 import { Exit } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
 import {
-  RetryableMailboxFull,
+  type RetryableClosing,
+  type RetryableMailboxFull,
+  type RetryableSystemFull,
   TerminalIdempotencyConflict,
   TerminalReplayMismatch,
 } from "../message/DeliveryFailure.ts"
@@ -15,18 +17,23 @@ import type { Append, RouteDecision, Write } from "../ports/Write.ts"
 import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
 import { commit } from "./commit.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
+import { canRunNow, holdPlace, holdPlaceOf, releasePlace } from "./places.ts"
 import type { Prepared } from "./prepare.ts"
 import type { System } from "./System.ts"
 
 /** What became of an append: a new message, or the earlier one that it repeats. */
 export type Delivered =
-  | { readonly _tag: "Accepted"; readonly message: LiveMessage }
+  /** `victim` is the message that goes for it. */
+  | { readonly _tag: "Accepted"; readonly message: LiveMessage; readonly victim: LiveMessage | undefined }
   | { readonly _tag: "Repeated"; readonly row: MessageRow }
 
-export type DeliverFailure = RetryableMailboxFull | TerminalIdempotencyConflict | TerminalReplayMismatch | CommitFailure
-
-/** An hour of backlog at one message a second needs no exact figure; a caller that waits this long meets a shorter queue. */
-const RETRY_AFTER_MS = 1_000
+export type DeliverFailure =
+  | RetryableMailboxFull
+  | RetryableSystemFull
+  | RetryableClosing
+  | TerminalIdempotencyConflict
+  | TerminalReplayMismatch
+  | CommitFailure
 
 export const appendWrite = (system: System, message: Envelope, claimed: boolean): Append =>
   message.idempotencyKey === null
@@ -84,43 +91,20 @@ const repeated = (envelope: Envelope, row: MessageRow): Exit.Exit<Delivered, Del
   return Exit.succeed({ _tag: "Repeated", row })
 }
 
-/**
- * Whether the message can run the moment it is on disk: nothing waits, or is on its way, that comes before it. (One whose
- * parent is late already is to be expired, and not claimed.)
- */
-const canRunNow = (cell: LiveCell, { deadlineAtMs, deliverAtMs }: Envelope, nowMs: number): boolean =>
-  cell.freeSlots > 0 &&
-  !cell.mailbox.hasQueue &&
-  cell.arriving === 0 &&
-  deliverAtMs <= nowMs &&
-  (deadlineAtMs === null || deadlineAtMs > nowMs)
-
-/**
- * Holds a place in a mailbox until `releasePlace`; a failure where there is none. The bound counts what is on its way, so
- * that a thousand senders at once do not all find the last place free.
- */
-export const holdPlace = (cell: LiveCell): RetryableMailboxFull | undefined => {
-  const depth = cell.mailbox.size + cell.expected
-  if (depth < cell.actor.mailbox.capacity) {
-    cell.expected++
-    return undefined
-  }
-  const message = `${cell.key} has ${depth} messages waiting, as many as its mailbox holds; send again in about ${RETRY_AFTER_MS} ms.`
-  return new RetryableMailboxFull({ actor: cell.key, depth, retryAfterMs: RETRY_AFTER_MS, message })
-}
-
-export const releasePlace = (cell: LiveCell): void => {
-  cell.expected--
-}
-
 /** The accepted message, as memory holds it from now on. */
-const accept = (system: System, envelope: Envelope, cell: LiveCell, claimed: boolean): Delivered => {
+const accept = (
+  system: System,
+  envelope: Envelope,
+  cell: LiveCell,
+  claimed: boolean,
+  victim: LiveMessage | undefined,
+): Delivered => {
   const phase = claimed ? "running" : "waiting"
   const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
   message.claimedAtMs = envelope.createdAtMs
   if (claimed) cell.running.add(message)
   system.live.set(message.id, message)
-  return { _tag: "Accepted", message }
+  return { _tag: "Accepted", message, victim }
 }
 
 /**
@@ -144,10 +128,12 @@ export const deliver = (
     pool: to.pool,
   }
   const claimed = canRunNow(cell, envelope, system.now())
+  let victim: LiveMessage | undefined
   if (claimed) cell.reserved++
   else {
-    const full = holdPlace(cell)
-    if (full !== undefined) {
+    const full = holdPlace(system, cell)
+    if (full?._tag === "RetryableMailboxFull") victim = holdPlaceOf(system, cell, envelope)
+    if (full !== undefined && victim === undefined) {
       then(Exit.fail(full))
       return
     }
@@ -162,16 +148,17 @@ export const deliver = (
   commit(system, writes, (exit) => {
     if (claimed) cell.reserved--
     else {
-      releasePlace(cell)
+      releasePlace(system, cell)
       cell.arriving--
     }
+    if (victim !== undefined) victim.doomed = false
     if (Exit.isFailure(exit)) {
       uncount(system, envelope, cell.key)
       return then(Exit.failCause(exit.cause))
     }
     system.crashPoint("append.after")
     const earlier = exit.value.duplicates[0]
-    if (earlier === undefined) return then(Exit.succeed(accept(system, envelope, cell, claimed)))
+    if (earlier === undefined) return then(Exit.succeed(accept(system, envelope, cell, claimed, victim)))
     uncount(system, envelope, cell.key)
     then(repeated(envelope, earlier))
   })

@@ -12,16 +12,17 @@ import type { AnyTask } from "../actor/Task.ts"
 import { formatAddress } from "../message/Address.ts"
 import {
   type RetryableMailboxFull,
+  type RetryableSystemFull,
   TerminalForwardLoop,
   TerminalReentrantAsk,
   TerminalUnknownTask,
 } from "../message/DeliveryFailure.ts"
 import { addresseeOf, handedOnFrom } from "../message/Envelope.ts"
 import type { RecordStep, Write } from "../ports/Write.ts"
-import { holdPlace } from "./deliver.ts"
 import type { ChunkWriter } from "./emit.ts"
 import { endOrdinal } from "./journal/Space.ts"
 import { type LiveMessage, NONE_TRIED } from "./LiveMessage.ts"
+import { holdPlace } from "./places.ts"
 import { refuseCycle } from "./prepare.ts"
 import { type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
@@ -41,6 +42,7 @@ export type HandOnFailure =
   | TerminalForwardLoop
   | TerminalReentrantAsk
   | RetryableMailboxFull
+  | RetryableSystemFull
   | Effect.Error<ReturnType<typeof route>>
 
 /** What a handler has said cannot be taken back, and its target would say it again. */
@@ -86,7 +88,7 @@ export const handOn = Effect.fnUntraced(function* (
     return yield* new TerminalReentrantAsk({ messageId: id, actor: to.cell.key, message: text })
   }
   const cell = system.registry.keep(to.cell)
-  const full = holdPlace(cell)
+  const full = holdPlace(system, cell)
   if (full !== undefined) return yield* full
   const over: HandOver = { to: { ...to, cell }, via: JSON.stringify(from) }
   return over

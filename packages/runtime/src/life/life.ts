@@ -25,7 +25,8 @@ import { whenAnswered } from "./answer.ts"
 import { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
 import type { Request } from "./compose.ts"
-import { countAssigned, countWithdrawn, type Delivered, type DeliverFailure, deliver, holdPlace } from "./deliver.ts"
+import { countAssigned, countWithdrawn, type DeliverFailure } from "./deliver.ts"
+import { Intake, type QueuesBehind } from "./Intake.ts"
 import { endOfRun } from "./journal/endOfRun.ts"
 import type { Interruption, LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { Dispatch } from "./makeContext.ts"
@@ -68,12 +69,13 @@ const accepted = ({ options }: Request, each: Accepted): Exit.Exit<Accepted> => 
 const comesBack = (why: Interruption | undefined): boolean =>
   why === "closing" || why === "restarted" || why === "stashed" || why === "asleep"
 
-export class Life implements Dispatch, Queues {
+export class Life implements Dispatch, Queues, QueuesBehind {
   readonly #system: System
   readonly supervision: () => Supervision
   readonly #runner: Runner
   readonly #busy = new BusyCount()
   readonly #waits: WaitGraph
+  readonly intake: Intake
   /** Resolves when no handler runs, and no commit of a message is being written. */
   readonly quiet = this.#busy.quiet
 
@@ -81,14 +83,39 @@ export class Life implements Dispatch, Queues {
     this.#system = system
     this.supervision = supervision
     this.#waits = new WaitGraph(system.live)
+    this.intake = new Intake(system, this, this.#busy)
     this.#runner = new Runner(system, this, this, this.#busy)
   }
 
   // Steps 1 to 3: from a call to an accepted message, and to its answer.
 
-  /** Accepts a message; gives its id, and how to read its answer. Not interruptible: what is on disk is known to memory. */
-  accept(request: Request, note?: DispatchNote): Effect.Effect<Accepted, AcceptFailure> {
-    return Effect.uninterruptible(Effect.callback((resume) => this.#accept(request, note, resume)))
+  /**
+   * Accepts a message; gives its id, and how to read its answer. Interrupted while it waits for a place, it leaves the line;
+   * later it is not: what is on disk is known to memory.
+   *
+   * @param noted called with what was accepted, also where the sender does not hear of it any more
+   */
+  accept(
+    request: Request,
+    note?: DispatchNote,
+    noted?: (accepted: Accepted) => void,
+  ): Effect.Effect<Accepted, AcceptFailure> {
+    return Effect.callback((resume) => {
+      let over: (() => void) | undefined
+      let isOver = false
+      const told = (exit: Exit.Exit<Accepted, AcceptFailure>): void => {
+        isOver = true
+        if (Exit.isSuccess(exit)) noted?.(exit.value)
+        resume(exit)
+        over?.()
+      }
+      this.#accept(request, note, told)
+      return Effect.callback<void>((left) => {
+        over = () => left(Effect.void)
+        if (isOver) left(Effect.void)
+        else this.intake.leave(told)
+      })
+    })
   }
 
   #accept(
@@ -103,7 +130,7 @@ export class Life implements Dispatch, Queues {
       if (Exit.isFailure(prepared)) return then(Exit.failCause(prepared.cause))
       const { codec, envelope } = prepared.value.draft
       request.attach?.(envelope.id)
-      this.#place(prepared.value, (delivered) => {
+      this.intake.place(parent?.message, prepared.value, then, (delivered) => {
         if (Exit.isFailure(delivered)) return then(Exit.failCause(delivered.cause))
         if (delivered.value._tag === "Accepted") {
           return then(accepted(request, { id: envelope.id, codec, kept: envelope.idempotencyKey !== null }))
@@ -138,12 +165,13 @@ export class Life implements Dispatch, Queues {
       let accepted: Exit.Exit<Accepted, unknown> | undefined
       let stop = (): void => {}
       let whenAccepted = (): void => {}
-      this.#accept(request, note, (exit) => {
+      const told = (exit: Exit.Exit<Accepted, AcceptFailure>): void => {
         accepted = exit
         if (Exit.isFailure(exit)) resume(exit)
         else stop = whenAnswered(this.#system, exit.value.codec, exit.value.id, resume)
         whenAccepted()
-      })
+      }
+      this.#accept(request, note, told)
       const leave = (): void => {
         stop()
         if (accepted !== undefined && Exit.isSuccess(accepted)) this.#leave(request, accepted.value)
@@ -155,6 +183,7 @@ export class Life implements Dispatch, Queues {
           left(Effect.void)
         }
         if (accepted !== undefined) whenAccepted()
+        else this.intake.leave(told)
       })
     })
     // The codec that decodes the reply is the one of the task that says `A` and `E`.
@@ -172,38 +201,24 @@ export class Life implements Dispatch, Queues {
         Effect.map(opened, (wait) => this.stream<A, E>({ ...request, parent: { ...parent, wait } }, note)),
       )
     }
-    const streamed = streamAccepted(
+    const streamed = streamAccepted<Accepted, AcceptFailure>(
       this.#system,
       request.options,
-      (attach) => this.accept({ ...request, attach }, note),
+      (attach, noted) => this.accept({ ...request, attach }, note, noted),
       (accepted) => this.#leave(request, accepted),
     )
     return streamed as Stream.Stream<A, E | AskFailure>
   }
 
   readonly prepareSend = (request: Request, note: DispatchNote | undefined, outgoing: Array<Prepared>) =>
-    Effect.flatMap(prepare(this.#system, request, note, undefined), (prepared) => {
-      const cell = this.#system.registry.keep(prepared.to.cell)
-      const full = holdPlace(cell)
-      if (full !== undefined) return Effect.fail(full)
-      // In the same step: a handler that is interrupted here must not leave a held place behind that nobody knows.
-      outgoing.push({ ...prepared, to: { ...prepared.to, cell } })
-      return Effect.succeed(prepared.draft.envelope.id)
-    })
+    Effect.flatMap(prepare(this.#system, request, note, undefined), (prepared) =>
+      this.intake.hold(request.parent?.message, prepared, outgoing),
+    )
 
-  /** Delivers, and sets going what was accepted. */
-  #place(prepared: Prepared, then: (exit: Exit.Exit<Delivered, DeliverFailure>) => void): void {
-    const cell = this.#system.registry.keep(prepared.to.cell)
-    this.#busy.enter()
-    deliver(this.#system, prepared, cell, (exit) => {
-      if (Exit.isSuccess(exit) && exit.value._tag === "Accepted") this.#setGoing(exit.value.message)
-      this.pump(cell)
-      this.#busy.leave()
-      then(exit)
-    })
-  }
+  readonly sent = (prepared: Prepared): void => this.intake.sent(prepared)
+  readonly release = (cell: LiveCell): void => this.intake.release(cell)
 
-  #setGoing(message: LiveMessage): void {
+  setGoing(message: LiveMessage): void {
     if (message.phase === "waiting") this.enqueue(message)
     else {
       this.#watchDeadline(message)
@@ -239,6 +254,7 @@ export class Life implements Dispatch, Queues {
   #wait(message: LiveMessage): void {
     const { cell } = message
     const nowMs = this.#system.now()
+    if (cell.mailbox.size === 0) cell.pace(nowMs).begin(nowMs, cell.ended)
     // Due once is due for good, also where the clock is set back while the actor is busy.
     if (message.dueAtMs <= nowMs) message.dueAtMs = 0
     // An actor that is restarted meanwhile gets it again, as after a restart of the process.
@@ -266,12 +282,13 @@ export class Life implements Dispatch, Queues {
   pump(cell: LiveCell): void {
     while (cell.freeSlots > 0) {
       const next = this.takeNext(cell)
-      if (next === undefined) return
+      if (next === undefined) break
       this.#commit(next, [this.claim(next)], {
         onWritten: () => this.#runner.begin(next),
         onLost: () => countWithdrawn(this.#system, next),
       })
     }
+    if (cell.line !== undefined) this.intake.admit(cell)
   }
 
   /** While the system closes, only what a running handler waits for is still begun. */

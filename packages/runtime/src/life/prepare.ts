@@ -16,6 +16,8 @@ export interface Prepared {
   readonly draft: Draft
   readonly to: Route
   readonly note: DispatchNote | undefined
+  /** The message that goes for it, where its place in a mailbox was another's. */
+  readonly victim?: LiveMessage | undefined
 }
 
 export type PrepareFailure = Effect.Error<ReturnType<typeof compose> | ReturnType<typeof route>> | TerminalReentrantAsk

@@ -79,7 +79,7 @@ const chunkPages = (system: System, codec: TaskCodec, messageId: string, reader:
 export const streamAccepted = <A extends { readonly id: string; readonly codec: TaskCodec }, E>(
   system: System,
   pace: Pace,
-  accept: (attach: (messageId: string) => void) => Effect.Effect<A, E>,
+  accept: (attach: (messageId: string) => void, note: (accepted: A) => void) => Effect.Effect<A, E>,
   leave: (accepted: A) => void,
 ) => {
   const begun = Effect.suspend(() => {
@@ -89,14 +89,18 @@ export const streamAccepted = <A extends { readonly id: string; readonly codec: 
       stop()
       stop = system.askers.read(messageId, reader)
     }
-    const acquired = Effect.onError(accept(attach), () => Effect.sync(() => stop()))
-    const release = (accepted: A) =>
+    let noted: A | undefined
+    const release = () =>
       Effect.sync(() => {
         stop()
         reader.leave()
-        leave(accepted)
+        if (noted !== undefined) leave(noted)
       })
-    return Effect.map(Effect.acquireRelease(acquired, release), ({ codec, id }) =>
+    // A sender may have to wait before its message is accepted, and may be interrupted then.
+    const accepted = accept(attach, (each) => {
+      noted = each
+    })
+    return Effect.map(Effect.andThen(Effect.acquireRelease(Effect.void, release), accepted), ({ codec, id }) =>
       chunkPages(system, codec, id, reader),
     )
   })

@@ -12,9 +12,10 @@ import {
   TerminalUnknownActor,
 } from "../message/DeliveryFailure.ts"
 import type { MessageRow } from "../message/Envelope.ts"
-import { countAssigned, holdPlace, poolOf, releasePlace } from "./deliver.ts"
+import { countAssigned, poolOf } from "./deliver.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import { redriveWrites, whyNotRedriven } from "./operatorWrites.ts"
+import { holdPlace, releasePlace } from "./places.ts"
 import { routeWithin } from "./route.ts"
 import type { System } from "./System.ts"
 
@@ -79,13 +80,13 @@ export const redrive = Effect.fnUntraced(function* (
   }
   const cell = system.registry.keep(yield* targetOf(system, row))
   if (body !== undefined) yield* checkBody(system, cell, row, body)
-  const full = holdPlace(cell)
+  const full = holdPlace(system, cell)
   if (full !== undefined) return yield* full
   const atMs = system.now()
   const writes = redriveWrites(row, { target: cell.address, body, atMs })
   yield* Effect.ensuring(
     system.store.commit(writes),
-    Effect.sync(() => releasePlace(cell)),
+    Effect.sync(() => releasePlace(system, cell)),
   )
   const { type: actorType, id: actorId } = cell.address
   const envelope = { ...row, actorType, actorId, body: body ?? row.body, deliverAtMs: atMs, deadlineAtMs: null }

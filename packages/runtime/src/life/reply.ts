@@ -81,6 +81,7 @@ export const follow = (
   const { outcome } = sealed
   const waiting: Array<LiveMessage> = []
   if (outcome._tag === "Ended") {
+    message.cell.ended++
     if (outcome.state !== undefined) message.cell.state = outcome.state.value
     if (message.unstashes && outcome.reply.status === "done") message.cell.mailbox.unstash()
     forget(system, message)

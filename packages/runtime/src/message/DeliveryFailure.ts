@@ -44,6 +44,14 @@ export class RetryableMailboxFull extends Schema.TaggedError<RetryableMailboxFul
   message: Schema.String,
 }) {}
 
+/** As many messages wait in memory, over all actors, as the system takes (`waitingMax`). */
+export class RetryableSystemFull extends Schema.TaggedError<RetryableSystemFull>()("RetryableSystemFull", {
+  waiting: Schema.Number,
+  limit: Schema.Number,
+  retryAfterMs: Schema.Number,
+  message: Schema.String,
+}) {}
+
 /**
  * The system is closing. Without a `messageId` nothing was accepted; with one, the message is in the log and is finished
  * after the next start, where its idempotency key, or its id, finds the answer.
@@ -105,6 +113,12 @@ export class TerminalCancelled extends Schema.TaggedError<TerminalCancelled>()("
   message: Schema.String,
 }) {}
 
+/** The message had to go for a newer one: its actor's mailbox was full, and drops the oldest. */
+export class TerminalDropped extends Schema.TaggedError<TerminalDropped>()("TerminalDropped", {
+  messageId: Schema.String,
+  message: Schema.String,
+}) {}
+
 /** The actor is `failed` or `stopped` and takes no messages. */
 export class TerminalActorFailed extends Schema.TaggedError<TerminalActorFailed>()("TerminalActorFailed", {
   actor: Schema.String,
@@ -118,6 +132,7 @@ export type SendFailure =
   | TerminalInvalidMessage
   | TerminalMessageTooLarge
   | RetryableMailboxFull
+  | RetryableSystemFull
   | RetryableClosing
   | TerminalIdempotencyConflict
   | TerminalReentrantAsk
@@ -133,6 +148,7 @@ export type OutcomeFailure =
   | TerminalMessageFailed
   | TerminalExpired
   | TerminalCancelled
+  | TerminalDropped
   | TerminalInvalidMessage
   | RetryableClosing
 

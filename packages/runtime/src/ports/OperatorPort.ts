@@ -8,6 +8,7 @@ import type { Address } from "../message/Address.ts"
 import type {
   RetryableClosing,
   RetryableMailboxFull,
+  RetryableSystemFull,
   TerminalActorFailed,
   TerminalInvalidMessage,
   TerminalUnknownActor,
@@ -20,6 +21,7 @@ export type RedriveFailure =
   | TerminalUnknownActor
   | TerminalActorFailed
   | RetryableMailboxFull
+  | RetryableSystemFull
   | RetryableClosing
   | CommitFailure
   | ReadFailure

@@ -57,4 +57,6 @@ export const rescueMessages = (system: System, life: Life, cell: LiveCell, reaso
   // What waits is left to the next start, which may have what this one lacks.
   if (system.closing) return
   for (const message of cell.mailbox.all()) rescueMessage(system, life, message, reason)
+  // Whoever waits for a place comes in, and is rescued as these were.
+  if (cell.line !== undefined) life.pump(cell)
 }

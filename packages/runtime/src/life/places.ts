@@ -1,0 +1,94 @@
+/**
+ * The boundary of a mailbox's bounds: places are held before a message is written and given up in the step that uses
+ * them, so that a thousand senders at once do not all find the last place free.
+ */
+import { RetryableMailboxFull, RetryableSystemFull } from "../message/DeliveryFailure.ts"
+import type { Envelope } from "../message/Envelope.ts"
+import type { FailureRecord } from "../message/Reply.ts"
+import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import type { System } from "./System.ts"
+
+/** What the whole system waits for is gone in no time that one actor's pace would tell. */
+const SYSTEM_RETRY_AFTER_MS = 1_000
+
+/** What a sender's message waits for. */
+export type Times = Pick<Envelope, "deliverAtMs" | "deadlineAtMs">
+
+/**
+ * Whether the message can run the moment it is on disk: nothing waits, or is on its way, that comes before it. (One whose
+ * parent is late already is to be expired, and not claimed.)
+ */
+export const canRunNow = (cell: LiveCell, { deadlineAtMs, deliverAtMs }: Times, nowMs: number): boolean =>
+  cell.freeSlots > 0 &&
+  !cell.mailbox.hasQueue &&
+  cell.arriving === 0 &&
+  deliverAtMs <= nowMs &&
+  (deadlineAtMs === null || deadlineAtMs > nowMs)
+
+export const hasPlace = (cell: LiveCell): boolean => cell.mailbox.size + cell.expected < cell.actor.mailbox.capacity
+
+/** Why there is no room at the actor; `what` says what came of it. */
+export const mailboxFull = (
+  system: System,
+  cell: LiveCell,
+  what = "as many as its mailbox holds",
+): RetryableMailboxFull => {
+  const { stashed } = cell.mailbox
+  const depth = cell.mailbox.size + cell.expected
+  const retryAfterMs = cell.pace(system.now()).retryAfterMs(system.now(), cell.ended, depth)
+  const aside = stashed === 0 ? "" : ` (${stashed} of them put aside by it)`
+  const message = `${cell.key} has ${depth} messages waiting${aside}, ${what}; send again in about ${retryAfterMs} ms.`
+  return new RetryableMailboxFull({ actor: cell.key, depth, retryAfterMs, message })
+}
+
+const systemFull = (waiting: number, limit: number): RetryableSystemFull =>
+  new RetryableSystemFull({
+    waiting,
+    limit,
+    retryAfterMs: SYSTEM_RETRY_AFTER_MS,
+    message: `The actor system has ${waiting} messages waiting in memory, as many as waitingMax allows; send again in about ${SYSTEM_RETRY_AFTER_MS} ms, or open the system with a higher waitingMax.`,
+  })
+
+/** Holds a place in a mailbox until `releasePlace`; a failure where there is none. */
+export const holdPlace = (system: System, cell: LiveCell): RetryableMailboxFull | RetryableSystemFull | undefined => {
+  const { waiting } = system.registry
+  const { waitingMax } = system.settings
+  if (waiting.count >= waitingMax) return systemFull(waiting.count, waitingMax)
+  if (!hasPlace(cell)) return mailboxFull(system, cell)
+  occupy(system, cell)
+  return undefined
+}
+
+const occupy = (system: System, cell: LiveCell): void => {
+  cell.expected++
+  system.registry.waiting.count++
+}
+
+export const releasePlace = (system: System, cell: LiveCell): void => {
+  cell.expected--
+  system.registry.waiting.count--
+}
+
+/**
+ * Where the actor's mailbox drops the oldest: holds a place past its bound, and gives the message that is to go for it once
+ * the new one is accepted. Undefined where there is none, and then no place is held.
+ */
+export const holdPlaceOf = (
+  system: System,
+  cell: LiveCell,
+  { priority, task }: Pick<Envelope, "priority" | "task">,
+): LiveMessage | undefined => {
+  if (cell.actor.mailbox.whenFull !== "dropOldest") return undefined
+  const victim = cell.mailbox.oldest(priority, (other) => other.envelope.task === task && !other.doomed)
+  if (victim === undefined) return undefined
+  victim.doomed = true
+  occupy(system, cell)
+  return victim
+}
+
+/** The end of a message that had to go for a newer one. */
+export const dropped = (cell: LiveCell, { envelope }: LiveMessage): FailureRecord => ({
+  tag: "TerminalDropped",
+  message: `The message waited in the full mailbox of ${cell.key} and was dropped for a newer ${envelope.task} (mailbox.whenFull is dropOldest).`,
+  retry: "terminal",
+})
