@@ -122,6 +122,10 @@ describe("1 a mailbox", () => {
           } else take((item) => item.name % 4 < each.admits)
           expect(mailbox.size).toBe(model.length)
           expect(new Set(mailbox.all())).toEqual(new Set(model))
+          const [oldest] = model
+            .filter((item) => !aside.has(item) && item.name % 2 === 0 && item.envelope.priority <= 1)
+            .sort((a, b) => a.order - b.order)
+          expect(mailbox.oldest(1, (item) => item.name % 2 === 0)).toBe(oldest)
           expect(mailbox.stashed).toBe([...aside].filter((item) => model.includes(item)).length)
         })
       }),

@@ -1,6 +1,7 @@
 /** What a mailbox promises, through the whole runtime: order, bounds, what is put aside, and whom nobody holds up. */
 import { describe, expect, it } from "@effect/vitest"
 import { isFinal } from "@pontoon/runtime"
+import { FaultyStore } from "@pontoon/runtime/testing"
 import { Effect, Fiber, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
@@ -376,4 +377,448 @@ describe("3 a message that is put aside", () => {
       expect(row(world, 1)).toMatchObject({ status: "cancelled", attempt: 1 })
     }),
   )
+})
+
+describe("4 a full mailbox", () => {
+  const tellAll = (world: World, ref: ReturnType<typeof gated>["ref"], count: number) =>
+    Effect.forEach(
+      Array.from({ length: count }, (_, n) => n),
+      (n) => world.system.tell(ref, "Work", { n }),
+    )
+
+  it.effect("4.1 is refused where it is not defined well", () =>
+    Effect.gen(function* () {
+      const define = (mailbox: object) => () => makeWorker("worker", (n) => Effect.succeed(n), { mailbox })
+      expect(define({ whenFull: "later" })).toThrow(
+        "mailbox.whenFull must be one of reject, wait, dropOldest, and is later",
+      )
+      expect(define({ waitersMax: 0 })).toThrow("mailbox.waitersMax must be a whole number, 1 or more, and is 0")
+      const exit = yield* Effect.exit(Effect.scoped(makeWorld({ actors: [Counter], waitingMax: 0 })))
+      expect(String(exit)).toContain("waitingMax must be a whole number, 1 or more, and is 0")
+    }),
+  )
+  it.effect("4.2 says when to come back by how fast its actor has been lately, within bounds", () =>
+    Effect.gen(function* () {
+      let takesMs = 300
+      const Worker = makeWorker("worker", (n) => Effect.as(Effect.sleep(takesMs), n), { mailbox: { capacity: 20 } })
+      const ref = Worker.ref("a")
+      const world = yield* makeWorld({ actors: [Worker] })
+      const fill = Effect.gen(function* () {
+        for (let n = 0; n < 50; n++) {
+          const sent = yield* Effect.result(world.system.tell(ref, "Work", { n }))
+          if (sent._tag === "Failure" && sent.failure._tag === "RetryableMailboxFull") return sent.failure
+        }
+        throw new Error("it was never full")
+      })
+      const pass = (ms: number) =>
+        Effect.gen(function* () {
+          for (let leftMs = ms; leftMs > 0; leftMs -= 100) yield* Effect.andThen(TestClock.adjust(100), turns)
+        })
+      // Nothing has ended yet.
+      expect((yield* fill).retryAfterMs).toBe(1_000)
+      yield* pass(3_000)
+      // A tenth of the twenty that wait, at 300 ms each.
+      const refused = yield* fill
+      expect(refused).toMatchObject({ retryAfterMs: 600, depth: 20 })
+      expect(refused.message).toContain("send again in about 600 ms.")
+      takesMs = 3_000
+      for (let round = 0; round < 3; round++) {
+        yield* pass(30_000)
+        yield* fill
+      }
+      yield* pass(30_000)
+      expect((yield* fill).retryAfterMs).toBe(6_000)
+      takesMs = 10_000_000
+      for (let round = 0; round < 3; round++) yield* pass(30_000)
+      const stuck = (yield* fill).retryAfterMs
+      expect(stuck).toBeGreaterThan(6_000)
+      expect(stuck).toBeLessThanOrEqual(60_000)
+    }),
+  )
+  it.effect("4.3 that waits lets senders in one by one, in order, and nobody past them", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 2, whenFull: "wait" } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      const told: Array<number> = []
+      const send = (n: number) =>
+        Effect.forkChild(
+          Effect.tap(world.system.tell(ref, "Work", { n }), () => Effect.sync(() => told.push(n))),
+          {
+            startImmediately: true,
+          },
+        )
+      for (let n = 0; n < 6; n++) yield* send(n)
+      yield* turns
+      // One runs, two wait inside, three outside.
+      expect(told).toEqual([0, 1, 2])
+      expect(rows(world).length).toBe(3)
+      for (let n = 6; n < 8; n++) {
+        yield* gate.open
+        yield* turns
+        yield* send(n)
+        yield* turns
+      }
+      expect(told).toEqual([0, 1, 2, 3, 4])
+      for (let n = 0; n < 6; n++) yield* Effect.andThen(gate.open, turns)
+      expect(told).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+      expect(ran).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+      expect(yield* world.system.unfinished).toBe(0)
+    }),
+  )
+  it.effect("4.4 is left by whoever is interrupted, or has no more time; what they sent was never accepted", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 1, whenFull: "wait" } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      yield* tellAll(world, ref, 2)
+      const send = (n: number, options = {}) =>
+        Effect.forkChild(world.system.ask(ref, "Work", { n }, options), { startImmediately: true })
+      const first = yield* send(2)
+      const second = yield* Effect.forkChild(Effect.flip(world.system.ask(ref, "Work", { n: 3 }, { timeoutMs: 100 })), {
+        startImmediately: true,
+      })
+      const third = yield* send(4)
+      const told = yield* Effect.forkChild(world.system.tell(ref, "Work", { n: 5 }), { startImmediately: true })
+      yield* turns
+      yield* Fiber.interrupt(first)
+      yield* Fiber.interrupt(told)
+      yield* TestClock.adjust(100)
+      const failure = yield* Fiber.join(second)
+      expect(failure).toMatchObject({ _tag: "RetryableMailboxFull", depth: 1 })
+      expect(failure.message).toContain("no place became free in the time that the sender had")
+      expect(rows(world).length).toBe(2)
+      for (let n = 0; n < 3; n++) yield* Effect.andThen(gate.open, turns)
+      expect(yield* Fiber.join(third)).toBe(40)
+      expect(ran).toEqual([0, 1, 4])
+      expect(rows(world).length).toBe(3)
+    }),
+  )
+  it.effect("4.5 has no more senders wait than it says, and none once the system closes", () =>
+    Effect.gen(function* () {
+      const { Worker, ref } = gated({ mailbox: { capacity: 1, whenFull: "wait", waitersMax: 2 } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      yield* tellAll(world, ref, 2)
+      const send = (n: number) =>
+        Effect.forkChild(Effect.flip(world.system.tell(ref, "Work", { n })), { startImmediately: true })
+      const waiting = [yield* send(2), yield* send(3)]
+      const refused = yield* Fiber.join(yield* send(4))
+      expect(refused).toMatchObject({ _tag: "RetryableMailboxFull" })
+      expect(refused.message).toContain("and 2 senders wait for a place, as many as mailbox.waitersMax allows")
+      const closing = yield* Effect.forkChild(world.close, { startImmediately: true })
+      for (const fiber of waiting) expect(yield* Fiber.join(fiber)).toMatchObject({ _tag: "RetryableClosing" })
+      yield* TestClock.adjust(20_000)
+      yield* Fiber.join(closing)
+      expect(rows(world).length).toBe(2)
+    }),
+  )
+  it.effect("4.6 that waits has a handler's send wait too, before its seal, and never for itself", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 1, whenFull: "wait" } })
+      const Sender = makeWorker("sender", (n, actor) =>
+        Effect.gen(function* () {
+          for (let index = 0; index < n; index++) yield* Effect.orDie(actor.send(ref, "Work", { n: 10 + index }))
+          return n
+        }),
+      )
+      const Selfish: ReturnType<typeof makeWorker> = makeWorker(
+        "selfish",
+        (n, actor) =>
+          n === 0
+            ? Effect.succeed(0)
+            : Effect.as(
+                Effect.orDie(
+                  Effect.andThen(
+                    actor.send(Selfish.ref("a"), "Work", { n: 0 }),
+                    actor.send(Selfish.ref("a"), "Work", { n: 0 }),
+                  ),
+                ),
+                n,
+              ),
+        { mailbox: { capacity: 1, whenFull: "wait" }, retry: { attemptsMax: 1 } },
+      )
+      const world = yield* makeWorld({ actors: [Worker, Sender, Selfish] })
+      yield* tellAll(world, ref, 2)
+      const sent = yield* Effect.forkChild(world.system.ask(Sender.ref("a"), "Work", { n: 1 }), {
+        startImmediately: true,
+      })
+      yield* turns
+      expect(rows(world).find(({ actorType }) => actorType === "sender")?.status).toBe("running")
+      yield* gate.open
+      yield* turns
+      expect(yield* Fiber.join(sent)).toBe(1)
+      for (let n = 0; n < 2; n++) yield* Effect.andThen(gate.open, turns)
+      expect(ran).toEqual([0, 1, 10])
+      const failure = yield* Effect.flip(world.system.ask(Selfish.ref("a"), "Work", { n: 1 }))
+      expect(failure).toMatchObject({ _tag: "TerminalDeadLetter" })
+      expect(failure.message).toContain("cannot wait for itself")
+    }),
+  )
+  it.effect("4.7 lets two actors that fill each other go on: a handler waits for half a minute at most", () =>
+    Effect.gen(function* () {
+      const gate = new Gate()
+      const options = { mailbox: { capacity: 1, whenFull: "wait" as const } }
+      /** Sends two to where there is one place. */
+      const make = (name: string, other: () => ReturnType<typeof makeWorker>): ReturnType<typeof makeWorker> =>
+        makeWorker(
+          name,
+          (n, actor) => {
+            if (n === 0) return Effect.succeed(0)
+            const send = actor.send(other().ref("a"), "Work", { n: 0 }).pipe(
+              // What a handler may fail with is what its schema declares, or says who tries again.
+              Effect.catchIf((failure) => failure._tag !== "RetryableMailboxFull", Effect.die),
+            )
+            return Effect.as(Effect.andThen(gate.pass, Effect.andThen(send, send)), n)
+          },
+          options,
+        )
+      const Left = make("left", () => Right)
+      const Right = make("right", () => Left)
+      const world = yield* makeWorld({ actors: [Left, Right] })
+      for (const actor of [Left, Right]) yield* world.system.tell(actor.ref("a"), "Work", { n: 1 })
+      yield* turns
+      yield* gate.open
+      yield* turns
+      // Each has a place of the other's in its hand, and waits for another.
+      yield* TestClock.adjust(29_999)
+      yield* turns
+      expect(rows(world).map(({ attempt, status }) => [status, attempt])).toEqual([
+        ["running", 1],
+        ["running", 1],
+      ])
+      yield* TestClock.adjust(1)
+      yield* turns
+      const tags = [...world.log.attempts.values()].flat().map(({ error }) => JSON.parse(error).tag)
+      expect(tags).toContain("RetryableMailboxFull")
+      // Whose places were given back has room again.
+      expect(rows(world).map(({ attempt, status }) => [status, attempt])).not.toEqual([
+        ["running", 1],
+        ["running", 1],
+      ])
+    }),
+  )
+  it.effect("4.8 that drops the oldest ends one of the same task and of no higher priority, and tells its asker", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 3, whenFull: "dropOldest" } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      const tell = (n: number, options = {}) => world.system.tell(ref, "Work", { n }, options)
+      yield* tell(0)
+      yield* tell(1, { priority: 3 })
+      const asked = yield* Effect.forkChild(Effect.flip(world.system.ask(ref, "Work", { n: 2 })), {
+        startImmediately: true,
+      })
+      yield* turns
+      yield* tell(3)
+      // 1 is older, and of a higher priority.
+      yield* tell(4)
+      yield* turns
+      const failure = yield* Fiber.join(asked)
+      expect(failure).toMatchObject({ _tag: "TerminalDropped", messageId: row(world, 2).id })
+      expect(failure.message).toBe(
+        "The message waited in the full mailbox of worker/a and was dropped for a newer Work (mailbox.whenFull is dropOldest).",
+      )
+      expect(row(world, 2)).toMatchObject({ status: "cancelled", attempt: 0 })
+      expect(JSON.parse(row(world, 2).error ?? "")).toMatchObject({ tag: "TerminalDropped" })
+      // Now it may go.
+      yield* tell(5, { priority: 9 })
+      yield* turns
+      // Nothing that waits is of so low a priority.
+      expect(yield* Effect.flip(tell(6, { priority: -1 }))).toMatchObject({ _tag: "RetryableMailboxFull", depth: 3 })
+      expect(rows(world).map(({ status }) => status)).toEqual([
+        "running",
+        "cancelled",
+        "cancelled",
+        "pending",
+        "pending",
+        "pending",
+      ])
+      for (let n = 0; n < 4; n++) yield* Effect.andThen(gate.open, turns)
+      expect(ran).toEqual([0, 5, 3, 4])
+    }),
+  )
+  it.effect("4.9 drops nothing for a message that is not accepted in the end", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 2, whenFull: "dropOldest" } })
+      let refuses = false
+      const world = yield* makeWorld({
+        actors: [Worker],
+        wrap: (store) =>
+          FaultyStore.wrap(store, () => (refuses ? { _tag: "refuse", reason: "full" } : undefined)).store,
+      })
+      const tell = (n: number, idempotencyKey = `${n}`) => world.system.tell(ref, "Work", { n }, { idempotencyKey })
+      for (const n of [0, 1, 2]) yield* tell(n)
+      refuses = true
+      expect(yield* Effect.flip(tell(3))).toMatchObject({ _tag: "RetryableStoreFailure" })
+      refuses = false
+      // A repeated one, and one whose key was used for another.
+      yield* tell(1)
+      expect(yield* Effect.flip(tell(9, "1"))).toMatchObject({ _tag: "TerminalIdempotencyConflict" })
+      yield* turns
+      expect(rows(world).map(({ status }) => status)).toEqual(["running", "pending", "pending"])
+      for (let n = 0; n < 3; n++) yield* Effect.andThen(gate.open, turns)
+      expect(ran).toEqual([0, 1, 2])
+    }),
+  )
+  it.effect("4.10 holds its bound against many at once, each of which has another go", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 3, whenFull: "dropOldest" } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      const sends = Array.from({ length: 20 }, (_, n) => Effect.exit(world.system.tell(ref, "Work", { n })))
+      const exits = yield* Effect.all(sends, { concurrency: "unbounded" })
+      yield* turns
+      const accepted = exits.filter(({ _tag }) => _tag === "Success").length
+      const waiting = rows(world).filter(({ status }) => status === "pending")
+      expect(waiting.length).toBe(3)
+      const droppedOnes = rows(world).filter(({ status }) => status === "cancelled").length
+      expect(1 + waiting.length + droppedOnes).toBe(accepted)
+      for (let n = 0; n < 4; n++) yield* Effect.andThen(gate.open, turns)
+      expect(ran.length).toBe(4)
+      expect(yield* world.system.unfinished).toBe(0)
+    }),
+  )
+  it.effect("4.11 drops for what a handler sends only once that is sealed", () =>
+    Effect.gen(function* () {
+      const { Worker, ref } = gated({ mailbox: { capacity: 1, whenFull: "dropOldest" } })
+      const gate = new Gate()
+      const Sender = makeWorker("sender", (n, actor) =>
+        Effect.gen(function* () {
+          yield* Effect.orDie(actor.send(ref, "Work", { n: 10 + n }))
+          yield* gate.pass
+          if (n === 1) return yield* Effect.fail({ _tag: "TerminalTrouble" as const, message: "no" })
+          return n
+        }),
+      )
+      const world = yield* makeWorld({ actors: [Worker, Sender] })
+      yield* tellAll(world, ref, 2)
+      yield* world.system.tell(Sender.ref("a"), "Work", { n: 1 })
+      yield* turns
+      yield* gate.open
+      yield* turns
+      expect(row(world, 1).status).toBe("pending")
+      yield* world.system.tell(Sender.ref("a"), "Work", { n: 2 })
+      yield* turns
+      expect(row(world, 1).status).toBe("pending")
+      yield* gate.open
+      yield* turns
+      expect(row(world, 1)).toMatchObject({ status: "cancelled" })
+      expect(rows(world).at(-1)).toMatchObject({ actorType: "worker", status: "pending", body: '{"n":12}' })
+    }),
+  )
+  it.effect("4.12 may be of the whole system: refused by name, whatever the mailbox would do, and free again", () =>
+    Effect.gen(function* () {
+      for (const whenFull of ["reject", "wait", "dropOldest"] as const) {
+        const { Worker, gate } = gated({ mailbox: { whenFull } })
+        const world = yield* makeWorld({ actors: [Worker], waitingMax: 3 })
+        const tell = (id: string, n: number) => world.system.tell(Worker.ref(id), "Work", { n })
+        for (let round = 0; round < 3; round++) {
+          for (const id of ["a", "b"]) yield* Effect.andThen(tell(id, 1), tell(id, 2))
+          const late = yield* world.system.tell(Worker.ref("c"), "Work", { n: 3 }, { delayMs: 1_000 })
+          const refused = yield* Effect.flip(tell("a", 4))
+          expect(refused).toMatchObject({ _tag: "RetryableSystemFull", waiting: 3, limit: 3, retryAfterMs: 1_000 })
+          expect(refused.message).toBe(
+            "The actor system has 3 messages waiting in memory, as many as waitingMax allows; send again in about 1000 ms, or open the system with a higher waitingMax.",
+          )
+          // What need not wait is run.
+          yield* tell("d", 5)
+          yield* world.system.cancel(late)
+          for (let n = 0; n < 3; n++) yield* Effect.andThen(gate.open, turns)
+          expect(yield* world.system.unfinished).toBe(0)
+        }
+      }
+    }),
+  )
+  it.effect("4.13 takes back what was accepted, past every bound: recovery, and what is tried again", () =>
+    Effect.gen(function* () {
+      const roomy = gated()
+      const world = yield* makeWorld({ actors: [roomy.Worker] })
+      yield* tellAll(world, roomy.ref, 10)
+      yield* turns
+      const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 2 } })
+      yield* world.crashInto({ actors: [Worker], waitingMax: 2 })
+      yield* turns
+      expect(yield* Effect.flip(world.system.tell(ref, "Work", { n: 99 }))).toMatchObject({ limit: 2, waiting: 9 })
+      for (let n = 0; n < 10; n++) yield* Effect.andThen(gate.open, turns)
+      expect(ran).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+      yield* world.system.tell(ref, "Work", { n: 10 })
+    }),
+  )
+  it.effect("4.14 lets in those who wait when its actor ends, and they are dead letters like all others", () =>
+    Effect.gen(function* () {
+      const { Worker, ref } = gated({ mailbox: { capacity: 1, whenFull: "wait" } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      yield* tellAll(world, ref, 2)
+      const waiting = yield* Effect.forkChild(Effect.flip(world.system.ask(ref, "Work", { n: 2 })), {
+        startImmediately: true,
+      })
+      yield* turns
+      yield* world.system.stop({ type: "worker", id: "a" }, "no longer needed")
+      yield* turns
+      expect(yield* Fiber.join(waiting)).toMatchObject({ _tag: "TerminalDeadLetter" })
+    }),
+  )
+
+  const act = fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant("send" as const),
+        priority: fc.integer({ min: -1, max: 1 }),
+        timeoutMs: fc.option(fc.integer({ min: 1, max: 50 }), { freq: 3 }),
+        delayMs: fc.option(fc.integer({ min: 1, max: 20 }), { freq: 5 }),
+        leaves: fc.boolean(),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("finish" as const) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("turn" as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("time" as const), ms: fc.integer({ min: 1, max: 40 }) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("leave" as const), index: fc.nat(20) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("cancel" as const), index: fc.nat(20) }) },
+  )
+  it("4.15 holds its bound under every policy, loses nobody, and is free again at the end", () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom("reject" as const, "wait" as const, "dropOldest" as const),
+        fc.array(act, { maxLength: 60 }),
+        (whenFull, acts) =>
+          Effect.gen(function* () {
+            const { Worker, gate, ref } = gated({ mailbox: { capacity: 3, whenFull, waitersMax: 4 } })
+            const world = yield* makeWorld({ actors: [Worker] })
+            const senders: Array<Fiber.Fiber<unknown, unknown>> = []
+            for (const each of acts) {
+              if (each.kind === "finish") yield* gate.open
+              else if (each.kind === "turn") yield* Effect.yieldNow
+              else if (each.kind === "time") yield* TestClock.adjust(each.ms)
+              else if (each.kind === "cancel") yield* world.system.cancel(rows(world)[each.index]?.id ?? "")
+              else if (each.kind === "leave") senders[each.index]?.interruptUnsafe()
+              else {
+                const { delayMs, leaves, priority, timeoutMs } = each
+                const options = {
+                  priority,
+                  ...(timeoutMs === null ? {} : { timeoutMs }),
+                  ...(delayMs === null ? {} : { delayMs }),
+                }
+                const n = senders.length
+                const send = leaves
+                  ? world.system.ask(ref, "Work", { n }, options)
+                  : world.system.tell(ref, "Work", { n }, options)
+                senders.push(yield* Effect.forkDetach(send, { startImmediately: true }))
+              }
+              // What goes for another waits until that is written, and then until its own end is.
+              if (whenFull === "dropOldest") yield* turns
+              const pending = rows(world).filter(({ status }) => status === "pending").length
+              expect(pending).toBeLessThanOrEqual(3)
+            }
+            for (let n = 0; n < 70; n++) yield* Effect.andThen(gate.open, TestClock.adjust(10))
+            for (const sender of senders) expect(sender.pollUnsafe()).not.toBe(undefined)
+            expect(rows(world).filter(({ status }) => status === "pending" || status === "running")).toEqual([])
+            expect(yield* world.system.unfinished).toBe(0)
+            // As many places as at first: one runs, three wait.
+            yield* tellAll(world, ref, 4)
+            expect(
+              rows(world)
+                .slice(-4)
+                .map(({ status }) => status),
+            ).toEqual(["running", "pending", "pending", "pending"])
+          }).pipe(Effect.scoped, Effect.provide([TestClock.layer(), Logger.layer([])]), Effect.runPromise),
+      ),
+      { numRuns: 60 },
+    ))
 })

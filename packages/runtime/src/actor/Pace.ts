@@ -19,7 +19,7 @@ const bounded = (ms: number): number => Math.min(RETRY_AFTER_MS_MAX, Math.max(RE
 export class Pace {
   #sinceMs: number
   #since: number
-  /** Milliseconds for each message, of the window before this one. */
+  /** Milliseconds for each message, as last measured. */
   #before: number | undefined = undefined
 
   /** @param ended how many messages of the actor have ended */
@@ -28,9 +28,8 @@ export class Pace {
     this.#since = ended
   }
 
-  /** Something waits where nothing did: what was before says nothing of now. */
+  /** Something waits where nothing did: from here on it is measured anew. */
   begin(nowMs: number, ended: number): void {
-    this.#before = undefined
     this.#sinceMs = nowMs
     this.#since = ended
   }
@@ -44,10 +43,8 @@ export class Pace {
     const elapsedMs = Math.max(0, nowMs - this.#sinceMs)
     const count = ended - this.#since
     const each = count > 0 ? elapsedMs / count : this.#before
-    if (each !== undefined && elapsedMs >= WINDOW_MS) {
-      this.begin(nowMs, ended)
-      this.#before = each
-    }
+    this.#before = each
+    if (count > 0 && elapsedMs >= WINDOW_MS) this.begin(nowMs, ended)
     // The longer nothing ends, the longer it may still take.
     return bounded(
       each === undefined ? Math.max(elapsedMs, RETRY_AFTER_MS_UNKNOWN) : each * Math.ceil(Math.max(1, depth) / PART),

@@ -67,7 +67,7 @@ export const redriveMany = Effect.fnUntraced(function* (
     if (full.has(box)) continue
     const failure = yield* Effect.match(redrive(id), { onSuccess: () => undefined, onFailure: (each) => each })
     if (failure === undefined) redriven.push(id)
-    else if (failure._tag === "RetryableMailboxFull") {
+    else if (failure._tag === "RetryableMailboxFull" || failure._tag === "RetryableSystemFull") {
       full.add(box)
       retryAfterMs = Math.max(retryAfterMs, failure.retryAfterMs)
     } else if (isGeneral(failure._tag)) {

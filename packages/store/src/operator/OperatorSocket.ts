@@ -53,7 +53,7 @@ const carryOut = (operations: Operations, request: OperatorRequest): Effect.Effe
         onFailure: (failure) => ({
           ok: false,
           message: failure.message,
-          ...(failure._tag === "RetryableMailboxFull" ? { retryAfterMs: failure.retryAfterMs } : {}),
+          ...("retryAfterMs" in failure ? { retryAfterMs: failure.retryAfterMs } : {}),
         }),
       })
     }
