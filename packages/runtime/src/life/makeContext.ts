@@ -12,7 +12,6 @@ import type { AnyTask } from "../actor/Task.ts"
 import type { Address } from "../message/Address.ts"
 import { type AskFailure, type SendFailure, TerminalInvalidMessage } from "../message/DeliveryFailure.ts"
 import type { Request } from "./compose.ts"
-import { releasePlace } from "./deliver.ts"
 import type { ChunkWriter } from "./emit.ts"
 import { type HandOver, handOn } from "./handOn.ts"
 import { all, branches, race } from "./journal/branch.ts"
@@ -46,6 +45,8 @@ export interface Dispatch {
   ) => Effect.Effect<string, SendFailure>
   /** Takes back a message; false where it has ended, or never was. */
   readonly takeBack: (messageId: string) => Effect.Effect<boolean>
+  /** Gives up the place of what was to be sent. */
+  readonly sent: (prepared: Prepared) => void
 }
 
 /**
@@ -184,7 +185,7 @@ class HandlerContext implements ErasedContext, Attempt {
       }
       const index = this.#outgoing.findIndex(({ draft }) => draft.envelope.id === childId)
       if (index < 0) return this.#dispatch.takeBack(childId)
-      for (const { to } of this.#outgoing.splice(index, 1)) releasePlace(to.cell)
+      for (const sent of this.#outgoing.splice(index, 1)) this.#dispatch.sent(sent)
       return Effect.succeed(true)
     })
 
