@@ -269,12 +269,13 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
   yield* resume(system, life, supervisor)
   const cellAt = (address: Address) => system.registry.find(formatAddress(address))
   const sending: Sending = {
-    ask: (ref, task, payload, sendOptions) => life.ask({ ref, task, payload, options: sendOptions ?? {} }),
-    stream: (ref, task, payload, sendOptions) => life.stream({ ref, task, payload, options: sendOptions ?? {} }),
+    ask: (ref, task, payload, sendOptions) => life.senders.ask({ ref, task, payload, options: sendOptions ?? {} }),
+    stream: (ref, task, payload, sendOptions) =>
+      life.senders.stream({ ref, task, payload, options: sendOptions ?? {} }),
     // The codec that decodes the chunks is the one of the task that types them.
     read: (ref, task, messageId, readOptions) => readMessage(system, ref, task, messageId, readOptions) as never,
     tell: (ref, task, payload, sendOptions) =>
-      Effect.map(life.accept({ ref, task, payload, options: sendOptions ?? {} }), ({ id }) => id),
+      Effect.map(life.senders.accept({ ref, task, payload, options: sendOptions ?? {} }), ({ id }) => id),
   }
   const redriveOne: Operations["redrive"] = (messageId, body) =>
     redrive(system, (message) => life.enqueue(message), messageId, body)
