@@ -45,6 +45,7 @@ export * from "./message/RecordedError.ts"
 export * from "./message/Reply.ts"
 export * from "./message/StepFailure.ts"
 export { type Best, type BestOfOptions, bestOf } from "./patterns/bestOf.ts"
+export { type Coalescer, type CoalescerOptions, makeCoalescer, TerminalSharedRun } from "./patterns/Coalescer.ts"
 export { forward, forwardStream } from "./patterns/forward.ts"
 export {
   type Answer,

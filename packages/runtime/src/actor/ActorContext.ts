@@ -115,6 +115,8 @@ export interface CurrentMessage {
   readonly attempt: number
   readonly sender: string | null
   readonly correlationId: string
+  /** When it was accepted, in milliseconds since the epoch; the same in every attempt. */
+  readonly acceptedAtMs: number
   readonly deadlineAtMs: number | null
 }
 

@@ -93,8 +93,8 @@ class HandlerContext implements ErasedContext, Attempt {
 
   get message(): ErasedContext["message"] {
     const { attempt, envelope } = this.#live
-    const { correlationId, deadlineAtMs, id, sender, task } = envelope
-    return { id, task, attempt, sender, correlationId, deadlineAtMs }
+    const { correlationId, createdAtMs: acceptedAtMs, deadlineAtMs, id, sender, task } = envelope
+    return { id, task, attempt, sender, correlationId, acceptedAtMs, deadlineAtMs }
   }
 
   get state(): unknown {
