@@ -38,6 +38,8 @@ const forget = (system: System, message: LiveMessage): void => {
   message.cancelDeadline?.()
   message.cancelDue?.()
   system.live.delete(message.id)
+  // Memory that has grown old keeps what it refers to until the next full collection, though nobody can reach it.
+  message.fiber = undefined
 }
 
 const sameKey = (row: MessageRow, sent: Envelope): boolean =>
