@@ -29,6 +29,7 @@ import { recover } from "./life/recover.ts"
 import { redrive } from "./life/redrive.ts"
 import { KEY_WINDOW_MS, type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
 import { cancelMany, redriveMany } from "./life/selectMany.ts"
+import { Watches } from "./life/Watches.ts"
 import { type Address, formatAddress } from "./message/Address.ts"
 import { type OutcomeFailure, type SendFailure, TerminalInvalidMessage } from "./message/DeliveryFailure.ts"
 import { makeMessageIds } from "./message/MessageId.ts"
@@ -189,8 +190,9 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
   // `layer` asks for the services of every actor; only there are they known by type.
   const services = (yield* Effect.context<never>()) as Context.Context<unknown>
   const fork: System["fork"] = Effect.runForkWith(services)
+  const store = yield* MessageStore
   const system: System = {
-    store: yield* MessageStore,
+    store,
     settings,
     actors: new Map(options.actors.map((actor) => [actor.name, actor])),
     pools: makePools(options, registry),
@@ -203,6 +205,7 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
     registry,
     live: new IdMap(),
     askers: new Askers(),
+    watches: new Watches(store),
     chunkClock: new ChunkClock(fork, settings.chunkLingerMs),
     nextOrder: 0,
     alarms: new Set(),
@@ -249,6 +252,7 @@ const resume = Effect.fnUntraced(function* (system: System, life: Life, supervis
       `${count} unfinished messages wait for actors of type ${type}, which this system does not have; they stay in the log.`,
     )
   }
+  yield* supervisor.recallEnds
   for (const pool of system.pools.values()) for (const { cell } of pool.cells) supervisor.wanted(cell)
   for (const message of messages) life.enqueue(message)
 })

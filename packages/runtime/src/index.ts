@@ -24,6 +24,7 @@ export {
 export type { LifecycleState } from "./actor/lifecycle.ts"
 export type { AllOptions, SleepOptions, StepFailure, StepOptions, StepRetry } from "./actor/StepOptions.ts"
 export * as Task from "./actor/Task.ts"
+export { Terminated } from "./actor/Terminated.ts"
 export { closeOnSignals, type SignalOptions } from "./closeOnSignals.ts"
 export { type Cause, diagnose, type Finding } from "./history/diagnose.ts"
 export {
@@ -36,6 +37,7 @@ export {
 } from "./history/MessageHistory.ts"
 export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"
 export type { Pace } from "./life/Reader.ts"
+export { TerminalWatchRefused } from "./life/Watches.ts"
 export * from "./message/Address.ts"
 export * from "./message/DeliveryFailure.ts"
 export * from "./message/Envelope.ts"

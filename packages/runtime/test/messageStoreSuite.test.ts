@@ -1,7 +1,7 @@
 /** The conformance suite can fail: each broken promise of a store is caught, by the test that is about it. */
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
-import type { Address, MessageStore, Retry, Write } from "../src/index.ts"
+import { type Address, formatAddress, type MessageStore, type Retry, type Write } from "../src/index.ts"
 import {
   MemoryStore,
   type MemoryStoreHandle,
@@ -127,6 +127,21 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     "loses watches",
     changing((writes) => writes.filter(({ _tag }) => _tag !== "PutWatch")),
     ["6.1", "6.2", "6.3", "6.4"],
+  ],
+  [
+    "gives an old state the version of whoever touches its actor",
+    spoilt(({ log, store }) => ({
+      ...store,
+      commit: (writes) =>
+        store.commit(
+          writes.map((write) =>
+            write._tag === "PutActor" && write.state === undefined
+              ? { ...write, state: log.actors.get(formatAddress(write.address))?.state ?? null }
+              : write,
+          ),
+        ),
+    })),
+    ["4.5"],
   ],
   [
     "forgets that a watch is a link",

@@ -24,6 +24,7 @@ import { checkDefinition } from "./checkDefinition.ts"
 import { decodeJsonText, encodeJsonText } from "./jsonText.ts"
 import type { Ref } from "./Ref.ts"
 import { type AnyTask, compileTask, type DeclaredError, type TaskCodec, type Whole } from "./Task.ts"
+import { Terminated } from "./Terminated.ts"
 
 /** A failure that says who retries, without being declared by the task. */
 export interface HandlerFailure {
@@ -154,6 +155,12 @@ export const make = <
   options: Omit<ActorOptions<T, S, Resource, R>, "handlers"> & { readonly handlers: H },
 ): Actor<T, Exclude<R | HandlerServices<H>, Scope.Scope>> => {
   checkAddress({ type: name, id: "x" })
+  const homonym = options.protocol.find((task) => task._tag === Terminated._tag && !Object.is(task, Terminated))
+  if (homonym !== undefined) {
+    throw new Error(
+      `The actor ${name} is not defined well: its task Terminated is not the runtime's own; import that, or name it otherwise.`,
+    )
+  }
   const tasks = new Map(options.protocol.map((task) => [task._tag, compileTask(task)]))
   const state = options.state ?? Schema.Null
   const { initialState } = options

@@ -8,6 +8,7 @@
 import type { Duration, Effect, Schema, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { Pace } from "../life/Reader.ts"
+import type { TerminalWatchRefused } from "../life/Watches.ts"
 import type { Address } from "../message/Address.ts"
 import type {
   AskFailure,
@@ -200,6 +201,16 @@ export interface ActorContext<T extends AnyTask, State, Resource> {
   readonly forward: <U extends AnyTask>(
     ref: Ref<U> & SameTask<T, U>,
   ) => Effect.Effect<Whole<T>, SendFailure | TerminalForwardLoop>
+  /**
+   * With the seal: this actor gets the message `Terminated` (to be added to its protocol) when `ref` fails for good or
+   * stops; at once where it has already. The message is written in the commit of the end, once. At most 1,000 watchers of
+   * an actor, and watches of one.
+   */
+  readonly watch: (ref: Ref<AnyTask>) => Effect.Effect<void, TerminalWatchRefused | ReadFailure>
+  /** With the seal: no more news of `ref`, and no link to it. What has been written already still comes. */
+  readonly unwatch: (ref: Ref<AnyTask>) => Effect.Effect<void, ReadFailure>
+  /** With the seal: this actor and `ref` are restarted, and end, with each other. */
+  readonly link: (ref: Ref<AnyTask>) => Effect.Effect<void, TerminalWatchRefused | ReadFailure>
   /**
    * Ends this attempt and puts its message aside, until `unstashAll`: neither a failure nor an attempt of its budget. What
    * was set and sent is dropped, as when a handler fails; steps, asks and chunks stay. The message counts against

@@ -22,7 +22,7 @@ import { type Attempt, loadState, type Processed, process } from "./process.ts"
 import { abandon, follow, lose, noteSignals, tell } from "./reply.ts"
 import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
-import { putActor, type Seal, seal, sealEnd, sealRecalled } from "./seal.ts"
+import { putActor, type Seal, seal, sealEnd, sealRecalled, withWatching } from "./seal.ts"
 import { unjudged, type Verdict, verdict } from "./verdict.ts"
 
 const endsBadly = ({ outcome }: Seal): boolean => outcome._tag === "Ended" && outcome.reply.status !== "done"
@@ -151,6 +151,7 @@ export class Runner {
     const over = (): void => {
       for (const sent of outgoing) this.#queues.sent(sent)
       if (attempt?.handOver !== undefined) this.#queues.release(attempt.handOver.over.to.cell)
+      if (attempt?.watching !== undefined) system.watches.release(attempt.watching)
       this.#busy.leave()
     }
     if (found._tag === "Abandoned") {
@@ -175,7 +176,9 @@ export class Runner {
     over: () => void,
   ): void {
     const system = this.#system
-    const sealed = seal(system, message, found, chunks, outgoing)
+    const plain = seal(system, message, found, chunks, outgoing)
+    const watching = attempt?.watching
+    const sealed = watching === undefined || found._tag !== "Done" ? plain : withWatching(plain, watching)
     const journal = attempt?.openJournal
     const nothingDone =
       journal === undefined ? message.attempt === 1 : journal.isLoaded && journal.undoable.length === 0
@@ -245,6 +248,12 @@ export class Runner {
     const { cell } = message
     system.crashPoint("seal.after")
     const waiting = follow(system, message, sealed, receipt)
+    if (sealed.watching !== undefined) {
+      const watched = sealed.watching.writes.filter(({ _tag }) => _tag === "PutWatch")
+      this.#queues
+        .supervision()
+        .watched(watched.flatMap((write) => (write.watched === undefined ? [] : [write.watched])))
+    }
     if (found._tag === "ActorFailed") this.#queues.supervision().gaveUp(cell, found.record.message)
     else if (found._tag === "Retry" && found.defect) {
       const { message: why, tag } = found.record

@@ -13,6 +13,7 @@ import type { Askers } from "./Askers.ts"
 import type { ChunkClock } from "./ChunkClock.ts"
 import type { IdMap } from "./IdMap.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import type { Watches } from "./Watches.ts"
 
 export interface Settings {
   /** Largest encoded body, in bytes of UTF-8. Default 1 MiB. Raising it makes every read of the log costlier. */
@@ -105,6 +106,7 @@ export interface System {
   /** Every message that is accepted and not ended, by id. */
   readonly live: IdMap<LiveMessage>
   readonly askers: Askers
+  readonly watches: Watches
   readonly chunkClock: ChunkClock
   /** Counts accepted messages; see `LiveMessage.order`. */
   nextOrder: number

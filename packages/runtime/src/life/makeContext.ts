@@ -24,6 +24,7 @@ import { mulberry32 } from "./mulberry32.ts"
 import type { Prepared } from "./prepare.ts"
 import type { Attempt } from "./process.ts"
 import type { System } from "./System.ts"
+import type { Watching } from "./Watches.ts"
 
 /** Seeded from the message's id by FNV-1a: the same in every attempt. */
 const seededRandom = (seed: string): (() => number) => {
@@ -61,6 +62,7 @@ class HandlerContext implements ErasedContext, Attempt {
   #random: (() => number) | undefined = undefined
   #journal: Journal | undefined = undefined
   #handOver: HandOver | undefined = undefined
+  #watching: Watching | undefined = undefined
   readonly #system: System
   readonly #dispatch: Dispatch
   readonly #live: LiveMessage
@@ -210,6 +212,34 @@ class HandlerContext implements ErasedContext, Attempt {
         return undefined as never
       })
     })
+
+  get watching(): Watching | undefined {
+    return this.#watching
+  }
+
+  // Getters, and not fields: no closure for the many that watch nobody.
+  get watch(): ErasedContext["watch"] {
+    return (ref) => this.#watch(ref, false)
+  }
+
+  get link(): ErasedContext["link"] {
+    return (ref) => this.#watch(ref, true)
+  }
+
+  #watch(ref: Ref<AnyTask>, linked: boolean): ReturnType<ErasedContext["watch"]> {
+    return Effect.suspend(() => {
+      this.#watching ??= { writes: [], held: [] }
+      return this.#system.watches.watch(this.#system, this.#live, this.#watching, ref, linked)
+    })
+  }
+
+  get unwatch(): ErasedContext["unwatch"] {
+    return (ref) =>
+      Effect.suspend(() => {
+        this.#watching ??= { writes: [], held: [] }
+        return this.#system.watches.unwatch(this.#live, this.#watching, ref)
+      })
+  }
 
   get stash(): ErasedContext["stash"] {
     return Effect.suspend(() => {

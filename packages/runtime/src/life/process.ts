@@ -13,6 +13,7 @@ import { plannedEnd, recall } from "./journal/compensate.ts"
 import type { Journal } from "./journal/Journal.ts"
 import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { System } from "./System.ts"
+import type { Watching } from "./Watches.ts"
 
 /** The actor's stored state is not one that its definition can read. */
 export class UnreadableState {
@@ -47,6 +48,8 @@ export interface Attempt {
   readonly stateChanged: boolean
   /** Set where the message is to be handed on when its handler is done. */
   readonly handOver: Processed["handOver"]
+  /** Undefined where the handler has watched and unwatched nobody. */
+  readonly watching: Watching | undefined
   /** The journal, opened by whoever asks first. */
   readonly journal: Journal
   /** The same, undefined where nobody has had a use for it. */

@@ -14,6 +14,7 @@ import type { Prepared } from "./prepare.ts"
 import { routeWithin } from "./route.ts"
 import type { System } from "./System.ts"
 import type { Verdict } from "./verdict.ts"
+import type { Watching } from "./Watches.ts"
 
 /** The commit, and what is to be done in memory once it stands. */
 export interface Seal {
@@ -24,6 +25,8 @@ export interface Seal {
     | { readonly _tag: "Again"; readonly cell: LiveCell; readonly dueAtMs: number; readonly putOff: boolean }
     | { readonly _tag: "Stashed" }
     | { readonly _tag: "HandedOn"; readonly over: HandOver; readonly state: { readonly value: unknown } | undefined }
+  /** Whom the handler watches from now on; absent where nobody. */
+  readonly watching?: Watching
   /** Messages that the handler sent, now in the log. */
   readonly sent: ReadonlyArray<{ readonly envelope: Envelope; readonly cell: LiveCell }>
 }
@@ -198,6 +201,13 @@ export const seal = (
       return withChunks(chunks, endWith(message, "cancelled", null, verdict.record, nowMs))
   }
 }
+
+/** Whom the handler watches is written with its seal, where that is one of success. */
+export const withWatching = (sealed: Seal, watching: Watching): Seal => ({
+  ...sealed,
+  writes: [...sealed.writes, ...watching.writes],
+  watching,
+})
 
 /** Chunks come first: they are fenced by the attempt that the end of the message closes. */
 const withChunks = (chunks: ReadonlyArray<AppendChunk>, seal: Seal): Seal => ({

@@ -116,7 +116,7 @@ export interface Redrive {
   readonly body: string | undefined
 }
 
-/** Upserts an actor. `state: undefined` leaves the stored state alone. */
+/** Upserts an actor. `state: undefined` leaves the stored state alone, and the version that wrote it. */
 export interface PutActor {
   readonly _tag: "PutActor"
   readonly address: Address

@@ -1,35 +1,70 @@
 /**
  * The boundary between what becomes of actors and the log of it: changes are written in the order in which they happened,
- * also while the store refuses some, and nobody waits for them.
+ * also while the store refuses some, and nobody waits for them. With an end goes the news of it, in the same commit.
  */
 import { Effect } from "effect"
 import { commitPatiently } from "../life/commit.ts"
+import { LiveMessage } from "../life/LiveMessage.ts"
 import { isOver } from "../life/reply.ts"
 import type { System } from "../life/System.ts"
+import type { Address } from "../message/Address.ts"
+import type { ReadFailure } from "../ports/StoreFailure.ts"
 import type { Write } from "../ports/Write.ts"
+import { type End, endOf, type Obituary, obituaryOf } from "./obituaries.ts"
+
+/** The wait between tries of a read that the store cannot answer now, in milliseconds. */
+const READ_AGAIN_MS = 200
+
+/** What is done about an end once it is written. */
+export interface Mourners {
+  readonly enqueue: (message: LiveMessage) => void
+  /** An actor is linked to one that has ended. */
+  readonly endLinked: (linked: Address, end: End) => void
+}
 
 export class LifecycleLog {
   readonly #system: System
+  readonly #mourners: Mourners
   #unwritten: Array<Write> = []
+  /** Ends among what is unwritten, and actors whose end is to be looked up. */
+  #ends: Array<End> = []
+  #maybeEnded: Array<Address> = []
   #writing = false
 
-  constructor(system: System) {
+  constructor(system: System, mourners: Mourners) {
     this.#system = system
+    this.#mourners = mourners
   }
 
-  write(writes: ReadonlyArray<Write>): void {
+  /** @param ends whoever watches them is told in the same commit */
+  write(writes: ReadonlyArray<Write>, ends: ReadonlyArray<End> = []): void {
     this.#unwritten.push(...writes)
+    this.#ends.push(...ends)
+    if (!this.#writing) this.#flush()
+  }
+
+  /** Tells whoever watches the actor, if it has ended already. */
+  lookAt(addresses: ReadonlyArray<Address>): void {
+    this.#maybeEnded.push(...addresses)
     if (!this.#writing) this.#flush()
   }
 
   /** One commit at a time, each with all that gathered during the one before. */
   #flush(): void {
     const writes = this.#unwritten
+    const ends = this.#ends
+    const maybe = this.#maybeEnded
     this.#unwritten = []
-    this.#writing = writes.length > 0
+    this.#ends = []
+    this.#maybeEnded = []
+    this.#writing = writes.length + ends.length + maybe.length > 0
     if (!this.#writing) return
+    const written =
+      ends.length + maybe.length === 0
+        ? Effect.asVoid(commitPatiently(this.#system, writes))
+        : this.#commitEnds(writes, ends, maybe)
     this.#system.fork(
-      commitPatiently(this.#system, writes).pipe(
+      written.pipe(
         Effect.catch((failure) =>
           isOver(this.#system, failure)
             ? Effect.void
@@ -40,4 +75,32 @@ export class LifecycleLog {
       ),
     )
   }
+
+  readonly #commitEnds = Effect.fnUntraced(function* (
+    this: LifecycleLog,
+    writes: ReadonlyArray<Write>,
+    ends: ReadonlyArray<End>,
+    maybe: ReadonlyArray<Address>,
+  ) {
+    const system = this.#system
+    const patiently = <A>(read: Effect.Effect<A, ReadFailure>): Effect.Effect<A, ReadFailure> =>
+      Effect.catchTag(read, "RetryableStoreFailure", (failure) =>
+        system.closed ? Effect.fail(failure) : Effect.andThen(Effect.sleep(READ_AGAIN_MS), patiently(read)),
+      )
+    const found: Array<Obituary> = []
+    for (const end of ends) found.push(yield* patiently(obituaryOf(system, end)))
+    for (const address of maybe) {
+      const end = yield* patiently(endOf(system, address))
+      if (end !== undefined) found.push(yield* patiently(obituaryOf(system, end)))
+    }
+    yield* commitPatiently(system, [...writes, ...found.flatMap((each) => each.writes)])
+    for (const { end, linked, told } of found) {
+      for (const { cell, envelope } of told) {
+        const message = new LiveMessage(envelope, system.registry.keep(cell), 0, "waiting", system.nextOrder++)
+        system.live.set(message.id, message)
+        this.#mourners.enqueue(message)
+      }
+      for (const address of linked) this.#mourners.endLinked(address, end)
+    }
+  })
 }

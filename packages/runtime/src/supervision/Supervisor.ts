@@ -3,7 +3,7 @@
  * them, gives them up when they crash too often, stops, suspends and brings them back. Read this file first: it holds the
  * control flow. What is decided is in `restartPolicy.ts`, `actor/lifecycle.ts` and, for the tree, `decideRestart.ts`.
  */
-import type { Effect, Fiber } from "effect"
+import { Effect, type Fiber } from "effect"
 import { isGone, type LifecycleInput, type LifecycleState, takesMessages } from "../actor/lifecycle.ts"
 import { stepLifecycle } from "../actor/stepLifecycle.ts"
 import { after } from "../life/alarm.ts"
@@ -12,8 +12,12 @@ import type { Life } from "../life/life.ts"
 import type { Supervision } from "../life/Supervision.ts"
 import type { System } from "../life/System.ts"
 import { putActor } from "../life/seal.ts"
+import { type Address, formatAddress } from "../message/Address.ts"
+import { bringActor } from "./bringActor.ts"
 import { type Action, decideRestart, forgetCrashes, type GroupStates } from "./decideRestart.ts"
 import { LifecycleLog } from "./LifecycleLog.ts"
+import { linkedTo } from "./linkedTo.ts"
+import type { End } from "./obituaries.ts"
 import { RestartPlans } from "./RestartPlans.ts"
 import { rescueMessage, rescueMessages } from "./rescueMessages.ts"
 import { backoffMs, type Crash, type Directive } from "./restartPolicy.ts"
@@ -22,6 +26,9 @@ import type { Leaf, SupervisionTree } from "./SupervisionTree.ts"
 
 /** Reasons are for reading in a table; the whole cause is in the log output. */
 const REASON_LENGTH_MAX = 500
+
+/** Watches of the ended that are read when a system is opened; of more, the next one reads the rest. */
+const RECALLED_MAX = 10_000
 
 /** States in which a crash is news: an actor that is restarted, or gone, has been through it already. */
 const mayCrash = (state: LifecycleState): boolean =>
@@ -43,7 +50,10 @@ export class Supervisor implements Supervision, StarterEvents {
     this.#life = life
     this.#tree = tree
     this.#giveUpSystem = giveUpSystem
-    this.#log = new LifecycleLog(system)
+    this.#log = new LifecycleLog(system, {
+      enqueue: (message) => life.enqueue(message),
+      endLinked: (address, end) => this.#endLinked(address, end),
+    })
     this.#starter = new Starter(system, this)
     this.#plans = new RestartPlans(system, (cell, reason) => this.#startAgain(cell, reason))
   }
@@ -53,8 +63,12 @@ export class Supervisor implements Supervision, StarterEvents {
     return this.#starter.closeAll
   }
 
-  /** Steps the lifecycle machine; a change is written with its cause. */
-  #step(cell: LiveCell, event: LifecycleInput, reason: string): boolean {
+  /**
+   * Steps the lifecycle machine; a change is written with its cause.
+   *
+   * @param isLast whether an end that it leads to is one: who has failed may be restarted by its supervisor in the same breath
+   */
+  #step(cell: LiveCell, event: LifecycleInput, reason: string, isLast = true): boolean {
     const from = cell.lifecycle.state
     const next = stepLifecycle(cell.lifecycle, event)
     if (next === cell.lifecycle) return false
@@ -62,10 +76,15 @@ export class Supervisor implements Supervision, StarterEvents {
     const atMs = this.#system.now()
     const why = reason.slice(0, REASON_LENGTH_MAX)
     cell.reason = why
-    this.#log.write([
-      putActor(cell, undefined, atMs),
-      { _tag: "LifecycleEvent", address: cell.address, from, to: next.state, event: event.type, reason: why, atMs },
-    ])
+    const { address } = cell
+    const { state } = next
+    this.#log.write(
+      [
+        putActor(cell, undefined, atMs),
+        { _tag: "LifecycleEvent", address, from, to: state, event: event.type, reason: why, atMs },
+      ],
+      isLast && (state === "failed" || state === "stopped") ? [{ address, state, reason: why }] : [],
+    )
     return true
   }
 
@@ -114,8 +133,9 @@ export class Supervisor implements Supervision, StarterEvents {
 
   /** Within its own limits, and those of its group. */
   #restart(cell: LiveCell, reason: string): void {
-    this.#step(cell, { type: "CRASHED", atMs: this.#system.now() }, reason)
     const { onExceeded } = cell.actor.supervision
+    const isLast = onExceeded === "fail" || cell.lifecycle.state === "draining"
+    this.#step(cell, { type: "CRASHED", atMs: this.#system.now() }, reason, isLast)
     if (cell.lifecycle.state === "restarting") {
       cell.restarts++
       this.#letGo(cell)
@@ -162,6 +182,21 @@ export class Supervisor implements Supervision, StarterEvents {
     if (cells.length === 0) return
     const reasonOf = (each: LiveCell) => (each === cell ? `after ${waitMs} ms` : `with ${cell.key}, after ${waitMs} ms`)
     this.#plans.carryOut({ cells, releases, waitMs, reasonOf })
+    this.#system.fork(Effect.map(linkedTo(this.#system, cells), (linked) => this.#restartLinked(linked, cell, waitMs)))
+  }
+
+  /** After the same wait, but beside each other: links have no order. */
+  #restartLinked(linked: ReadonlyArray<LiveCell>, cell: LiveCell, waitMs: number): void {
+    if (this.#system.closing) return
+    const why = `restarted with ${cell.key}, which it is linked to`
+    for (const each of linked) {
+      if (isGone(each.lifecycle.state) || !this.#step(each, { type: "RECYCLE" }, why)) continue
+      each.loaded = false
+      this.#breakOff(each)
+      rescueMessages(this.#system, this.#life, each, why)
+      const releases = [this.#starter.release(each)]
+      this.#plans.carryOut({ cells: [each], releases, waitMs, reasonOf: () => `with ${cell.key}, after ${waitMs} ms` })
+    }
   }
 
   #waitMs(cell: LiveCell, { backoffOf, crashes }: Extract<Action, { readonly _tag: "Wait" }>): number {
@@ -207,6 +242,37 @@ export class Supervisor implements Supervision, StarterEvents {
     this.#letGo(cell)
     rescueMessages(this.#system, this.#life, cell, reason)
   }
+
+  /** An actor has ended that this one is linked to. */
+  #endLinked(address: Address, { state, address: other, reason }: End): void {
+    const system = this.#system
+    const brought = Effect.orElseSucceed(bringActor(system, address), () => undefined)
+    const why = `${formatAddress(other)}, which it is linked to, is ${state}: ${reason}`
+    const end = (cell: LiveCell | undefined) => {
+      if (cell === undefined) return
+      // It ended by itself, and the link was made after that.
+      if (hasEnded(cell)) this.#log.write([{ _tag: "DropWatch", watched: undefined, watcher: address }])
+      else this.#end(cell, state, why)
+    }
+    system.fork(Effect.map(brought, end))
+  }
+
+  /** Whoever was watched, and has ended: at once. */
+  watched(addresses: ReadonlyArray<Address>): void {
+    this.#log.lookAt(addresses)
+  }
+
+  /** Ends that an earlier process wrote and did not live to tell. */
+  readonly recallEnds = Effect.suspend(() =>
+    Effect.map(this.#system.store.watches({ ended: true }, RECALLED_MAX), (rows) => {
+      const ended = new Map(rows.map(({ watched }) => [formatAddress(watched), watched]))
+      for (const address of ended.values()) {
+        const cell = this.#system.registry.find(formatAddress(address))
+        const state = cell?.lifecycle.state === "stopped" ? "stopped" : "failed"
+        this.#log.write([], [{ address, state, reason: "it had ended before the system was opened" }])
+      }
+    }),
+  )
 
   /** Drains an actor, then stops it: what runs may end, within `drainMsMax`; what waits moves, or becomes dead letters. */
   stop(cell: LiveCell, reason: string): boolean {
@@ -294,6 +360,8 @@ export class Supervisor implements Supervision, StarterEvents {
     rescueMessage(this.#system, this.#life, message, "it came too late")
   }
 }
+
+const hasEnded = ({ lifecycle: { state } }: LiveCell): boolean => state === "failed" || state === "stopped"
 
 const isRestarting = (cell: LiveCell): boolean => cell.lifecycle.state === "restarting"
 

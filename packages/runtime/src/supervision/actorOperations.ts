@@ -7,19 +7,8 @@ import type { LiveCell } from "../life/LiveMessage.ts"
 import type { System } from "../life/System.ts"
 import { type Address, formatAddress } from "../message/Address.ts"
 import { type ActorOperations, TerminalTooManySuspended } from "../ports/OperatorPort.ts"
+import { bringActor } from "./bringActor.ts"
 import type { Supervisor } from "./Supervisor.ts"
-
-/** The actor in memory, brought there where it is not; undefined where it is of no type of this system's. */
-const bring = Effect.fnUntraced(function* (system: System, address: Address) {
-  const actor = system.actors.get(address.type)
-  if (actor === undefined) return undefined
-  const known = system.registry.find(formatAddress(address))
-  if (known !== undefined) return known
-  const row = yield* system.store.actor(address)
-  const cell = system.registry.cell(address, actor)
-  cell.restarts = Math.max(cell.restarts, row?.restarts ?? 0)
-  return cell
-})
 
 /** Each suspended actor is kept in memory, so that nothing has to look up whether an actor is. */
 const checkRoom = (system: System): Effect.Effect<void, TerminalTooManySuspended> => {
@@ -42,10 +31,10 @@ export const actorOperations = (system: System, supervisor: Supervisor): ActorOp
     suspend: (address, reason) =>
       Effect.andThen(
         checkRoom(system),
-        Effect.map(bring(system, address), (cell) => cell !== undefined && supervisor.suspend(cell, reason)),
+        Effect.map(bringActor(system, address), (cell) => cell !== undefined && supervisor.suspend(cell, reason)),
       ),
     resume: (address, reason) => ifResident(address, (cell) => supervisor.resume(cell, reason)),
     restart: (address, reason) =>
-      Effect.map(bring(system, address), (cell) => cell !== undefined && supervisor.restart(cell, reason)),
+      Effect.map(bringActor(system, address), (cell) => cell !== undefined && supervisor.restart(cell, reason)),
   }
 }

@@ -242,8 +242,11 @@ const dropWatch = (log: MemoryLog, { watched, watcher }: DropWatch, undo: Undo):
 
 const putActor = (log: MemoryLog, { _tag, atMs, state, ...rest }: PutActor, undo: Undo): void => {
   const key = formatAddress(rest.address)
-  const kept = state === undefined ? (log.actors.get(key)?.state ?? null) : state
-  put(log.actors, key, { ...rest, state: kept, updatedAtMs: atMs }, undo)
+  const before = log.actors.get(key)
+  // The version is that of the state, and stays with it.
+  const kept =
+    state === undefined ? { state: before?.state ?? null, version: before?.version ?? rest.version } : { state }
+  put(log.actors, key, { ...rest, ...kept, updatedAtMs: atMs }, undo)
 }
 
 const lifecycleEvent = (log: MemoryLog, { _tag, address, ...rest }: LifecycleEvent, undo: Undo): void =>

@@ -8,8 +8,7 @@ export const PUT_ACTOR = `insert into actors (actor_type, actor_id, lifecycle, s
 export const PUT_ACTOR_KEEPING_STATE = `insert into actors
     (actor_type, actor_id, lifecycle, version, restarts, updated_at_ms)
   values (?, ?, ?, ?, ?, ?)
-  on conflict do update set lifecycle = excluded.lifecycle, version = excluded.version,
-    restarts = excluded.restarts, updated_at_ms = excluded.updated_at_ms`
+  on conflict do update set lifecycle = excluded.lifecycle, restarts = excluded.restarts, updated_at_ms = excluded.updated_at_ms`
 
 export const ACTOR_COLUMNS = `actor_type as actorType, actor_id as actorId, lifecycle, state, version, restarts,
   updated_at_ms as updatedAtMs`

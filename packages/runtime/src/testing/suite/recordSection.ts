@@ -106,6 +106,11 @@ const actors = ({ test, expect }: SuiteKit): void => {
       expect((yield* store.actor(BARISTA))?.state).toBe(null)
       yield* store.commit([putActor(BARISTA, "kept"), putActor(BARISTA, undefined, { lifecycle: "stopped" })])
       expect(yield* store.actor(BARISTA)).toMatchObject({ state: "kept", lifecycle: "stopped" })
+      // A newer program that only stops the actor has not written its state anew.
+      yield* store.commit([putActor(BARISTA, undefined, { version: 2 })])
+      expect(yield* store.actor(BARISTA)).toMatchObject({ state: "kept", version: 1 })
+      yield* store.commit([putActor(BARISTA, "new", { version: 2 })])
+      expect(yield* store.actor(BARISTA)).toMatchObject({ state: "new", version: 2 })
       yield* store.commit([putActor(BARISTA, null)])
       expect((yield* store.actor(BARISTA))?.state).toBe(null)
     }))
