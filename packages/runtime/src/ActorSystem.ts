@@ -191,10 +191,11 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
   const services = (yield* Effect.context<never>()) as Context.Context<unknown>
   const fork: System["fork"] = Effect.runForkWith(services)
   const store = yield* MessageStore
+  const actors = new Map(options.actors.map((actor) => [actor.name, actor]))
   const system: System = {
     store,
     settings,
-    actors: new Map(options.actors.map((actor) => [actor.name, actor])),
+    actors,
     pools: makePools(options, registry),
     now,
     random: nextRandom,
@@ -205,7 +206,7 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
     registry,
     live: new IdMap(),
     askers: new Askers(),
-    watches: new Watches(store),
+    watches: new Watches({ store, actors, now }),
     chunkClock: new ChunkClock(fork, settings.chunkLingerMs),
     nextOrder: 0,
     alarms: new Set(),

@@ -37,7 +37,6 @@ export {
 } from "./history/MessageHistory.ts"
 export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"
 export type { Pace } from "./life/Reader.ts"
-export { TerminalWatchRefused } from "./life/Watches.ts"
 export * from "./message/Address.ts"
 export * from "./message/DeliveryFailure.ts"
 export * from "./message/Envelope.ts"

@@ -8,7 +8,6 @@
 import type { Duration, Effect, Schema, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
 import type { Pace } from "../life/Reader.ts"
-import type { TerminalWatchRefused } from "../life/Watches.ts"
 import type { Address } from "../message/Address.ts"
 import type {
   AskFailure,
@@ -17,6 +16,7 @@ import type {
   TerminalForwardLoop,
   TerminalInvalidMessage,
   TerminalReplayMismatch,
+  TerminalWatchRefused,
 } from "../message/DeliveryFailure.ts"
 import type { TerminalInvalidStep } from "../message/StepFailure.ts"
 import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"

@@ -2,27 +2,20 @@
  * The boundary between handlers that want to hear of the end of others and the log of who does. What a handler watches is
  * written with its seal; until then a place is held for it, so that the bounds are exact however many watch at once.
  */
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
 import { type Address, formatAddress } from "../message/Address.ts"
+import { TerminalWatchRefused } from "../message/DeliveryFailure.ts"
 import type { MessageStore, WatchRow } from "../ports/MessageStore.ts"
 import type { DropWatch, PutWatch } from "../ports/Write.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
-import type { System } from "./System.ts"
 
 /**
  * Watchers of one actor, and watches of one: all who watch are told in the commit of the end, which takes some 20 ms then.
  * Whoever has more to tell has a topic.
  */
 export const WATCHES_MAX = 1_000
-
-/** The actor cannot be watched or linked. */
-export class TerminalWatchRefused extends Schema.TaggedError<TerminalWatchRefused>()("TerminalWatchRefused", {
-  watcher: Schema.String,
-  watched: Schema.String,
-  message: Schema.String,
-}) {}
 
 /** What one attempt watches, and no longer watches, when it is sealed; in the order of its acts. */
 export interface Watching {
@@ -31,31 +24,35 @@ export interface Watching {
   readonly held: Array<string>
 }
 
-type WatchStore = Pick<MessageStore["Service"], "watches">
+/** What is used of a system. */
+export interface WatchedSystem {
+  readonly store: Pick<MessageStore["Service"], "watches">
+  readonly actors: ReadonlyMap<string, unknown>
+  readonly now: () => number
+}
 
 export class Watches {
-  readonly #store: WatchStore
+  readonly #system: WatchedSystem
   /** Places held for watches that are on their way into the log, by whose they are. */
   readonly #held = new Map<string, number>()
 
-  constructor(store: WatchStore) {
-    this.#store = store
+  constructor(system: WatchedSystem) {
+    this.#system = system
   }
 
   /** Notes that the actor of `message` watches `ref`; with `linked`, that both watch each other and fall together. */
   readonly watch = Effect.fnUntraced(function* (
     this: Watches,
-    system: System,
     { cell }: LiveMessage,
     watching: Watching,
     ref: Ref<AnyTask>,
     linked: boolean,
   ) {
     const watched = { type: ref.type, id: ref.id }
-    const why = whyNot(system, cell.key, ref, linked || cell.actor.tasks.has("Terminated"))
+    const why = whyNot(this.#system, cell.key, ref, linked || cell.actor.tasks.has("Terminated"))
     if (why !== undefined) return yield* refused(cell.key, formatAddress(watched), why)
-    yield* this.#put(watching, watched, cell.address, linked, system.now())
-    if (linked) yield* this.#put(watching, cell.address, watched, linked, system.now())
+    yield* this.#put(watching, watched, cell.address, linked, this.#system.now())
+    if (linked) yield* this.#put(watching, cell.address, watched, linked, this.#system.now())
   })
 
   readonly #put = Effect.fnUntraced(function* (
@@ -70,8 +67,8 @@ export class Watches {
     const places = [`watched ${watchedKey}`, `watcher ${watcherKey}`]
     // Held before the log is read: of two that come at once, each counts the other.
     for (const place of places) this.#hold(place, watching)
-    const watchers = yield* this.#store.watches({ watched }, WATCHES_MAX)
-    const watches = yield* this.#store.watches({ watcher }, WATCHES_MAX)
+    const watchers = yield* this.#system.store.watches({ watched }, WATCHES_MAX)
+    const watches = yield* this.#system.store.watches({ watcher }, WATCHES_MAX)
     const isNew = !watchers.some((row) => formatAddress(row.watcher) === watcherKey)
     const over = [watchers, watches].findIndex(
       (rows, index) => rows.length + (this.#held.get(places[index] ?? "") ?? 0) > WATCHES_MAX,
@@ -98,7 +95,7 @@ export class Watches {
     const watcher = cell.address
     const watched = { type: ref.type, id: ref.id }
     const key = formatAddress(watched)
-    const rows: ReadonlyArray<WatchRow> = yield* this.#store.watches({ watcher }, WATCHES_MAX)
+    const rows: ReadonlyArray<WatchRow> = yield* this.#system.store.watches({ watcher }, WATCHES_MAX)
     const noted = watching.writes.filter((write) => write._tag === "PutWatch")
     const linked = [...rows, ...noted].some(
       (row) =>
@@ -129,7 +126,7 @@ export class Watches {
 const refused = (watcher: string, watched: string, why: string) =>
   new TerminalWatchRefused({ watcher, watched, message: `${watcher} cannot watch ${watched}: ${why}.` })
 
-const whyNot = (system: System, watcher: string, ref: Ref<AnyTask>, mayBeTold: boolean): string | undefined => {
+const whyNot = (system: WatchedSystem, watcher: string, ref: Ref<AnyTask>, mayBeTold: boolean): string | undefined => {
   if (ref.kind === "pool") return "it is a pool, which does not end; watch its targets"
   if (!system.actors.has(ref.type)) return `the system has no actor ${ref.type}`
   if (formatAddress(ref) === watcher) return "nobody hears of its own end"

@@ -229,7 +229,7 @@ class HandlerContext implements ErasedContext, Attempt {
   #watch(ref: Ref<AnyTask>, linked: boolean): ReturnType<ErasedContext["watch"]> {
     return Effect.suspend(() => {
       this.#watching ??= { writes: [], held: [] }
-      return this.#system.watches.watch(this.#system, this.#live, this.#watching, ref, linked)
+      return this.#system.watches.watch(this.#live, this.#watching, ref, linked)
     })
   }
 

@@ -125,6 +125,13 @@ export class TerminalActorFailed extends Schema.TaggedError<TerminalActorFailed>
   message: Schema.String,
 }) {}
 
+/** The actor cannot be watched or linked. */
+export class TerminalWatchRefused extends Schema.TaggedError<TerminalWatchRefused>()("TerminalWatchRefused", {
+  watcher: Schema.String,
+  watched: Schema.String,
+  message: Schema.String,
+}) {}
+
 /** Why a message was not accepted. */
 export type SendFailure =
   | TerminalUnknownActor
