@@ -17,15 +17,16 @@ import type { LifecycleState } from "./actor/lifecycle.ts"
 import type { Ref } from "./actor/Ref.ts"
 import { Registry } from "./actor/Registry.ts"
 import type { AnyTask } from "./actor/Task.ts"
+import { Agenda } from "./life/Agenda.ts"
 import { Askers } from "./life/Askers.ts"
 import { closing, ending, replyOf } from "./life/answer.ts"
+import { Backlog } from "./life/Backlog.ts"
 import { ChunkClock } from "./life/ChunkClock.ts"
 import { feedback, type Score } from "./life/feedback.ts"
 import { IdMap } from "./life/IdMap.ts"
 import type { LiveMessage } from "./life/LiveMessage.ts"
 import { Life } from "./life/life.ts"
 import { readMessage } from "./life/readChunks.ts"
-import { recover } from "./life/recover.ts"
 import { redrive } from "./life/redrive.ts"
 import { KEY_WINDOW_MS, type LivePool, SETTINGS_DEFAULT, type Settings, type System } from "./life/System.ts"
 import { cancelMany, redriveMany } from "./life/selectMany.ts"
@@ -78,7 +79,7 @@ export class ActorSystem extends Context.Service<
     readonly tell: Tell<SendOptions, SendFailure>
     /** Waits for the end of an accepted message, whoever sent it. */
     readonly outcome: (messageId: string) => Effect.Effect<Reply, OutcomeFailure | ReadFailure | TerminalInvalidMessage>
-    /** Takes a message back; false where it has ended already, or never was. */
+    /** Takes a message back; true once that is its end, on disk. False where it has ended otherwise, or never was. */
     readonly cancel: (messageId: string) => Effect.Effect<boolean>
     /**
      * Has a dead letter run again, at its id and with a fresh budget of attempts; with `body` (encoded), on that in place
@@ -103,14 +104,15 @@ export class ActorSystem extends Context.Service<
     readonly resume: ActorOperations["resume"]
     /** Brings an actor back that is gone; restarts one that is alive. */
     readonly restart: ActorOperations["restart"]
-    /** Unfinished messages in memory. */
+    /** Unfinished messages: in memory, and of a former process still on disk. Not those that are due much later. */
     readonly unfinished: Effect.Effect<number>
     /** Fails when actors have escalated too often; never succeeds. */
     readonly failure: Effect.Effect<never, TerminalEscalated>
   }
 >()("@pontoon/runtime/ActorSystem") {
   /**
-   * Opens a system: recovers every unfinished message of the store, starts the pools' targets, and serves. Closing its
+   * Opens a system: starts the pools' targets, brings back the unfinished messages of the store, of which the first page is
+   * there and the rest follows as those before end, and serves. Closing its
    * scope drains: nothing new is accepted, running handlers may end within `drainMsMax`, the rest is recovered on the
    * next start.
    */
@@ -129,6 +131,7 @@ const SETTINGS = [
   "journalBytesMax",
   "journalStepsMax",
   "residentMax",
+  "readAheadMax",
   "drainMsMax",
   "escalationsMax",
   "suspendedMax",
@@ -205,6 +208,9 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
     fork,
     registry,
     live: new IdMap(),
+    backlog: undefined,
+    agenda: undefined,
+    reserved: new Set(),
     askers: new Askers(),
     watches: new Watches({ store, actors, now }),
     chunkClock: new ChunkClock(fork, settings.chunkLingerMs),
@@ -245,17 +251,28 @@ const drain = (system: System, life: Life, supervisor: Supervisor) =>
     yield* within(system, supervisor.closeAll, STUCK_MS_MAX)
   })
 
+/** Something that goes on beside the work for as long as the system is open. */
+const keepGoing = (system: System, effect: Effect.Effect<void>): void => {
+  const fiber = system.fork(effect)
+  system.alarms.add(fiber)
+  fiber.addObserver(() => system.alarms.delete(fiber))
+}
+
 const resume = Effect.fnUntraced(function* (system: System, life: Life, supervisor: Supervisor) {
   yield* recallSuspended(system)
-  const { messages, unknown } = yield* recover(system)
-  for (const [type, count] of unknown) {
-    yield* Effect.logWarning(
-      `${count} unfinished messages wait for actors of type ${type}, which this system does not have; they stay in the log.`,
-    )
-  }
-  yield* supervisor.recallEnds
   for (const pool of system.pools.values()) for (const { cell } of pool.cells) supervisor.wanted(cell)
-  for (const message of messages) life.enqueue(message)
+  const agenda = new Agenda(system, (message) => life.enqueue(message))
+  system.agenda = agenda
+  const lastSeq = yield* system.store.lastSeq
+  if (lastSeq > 0) {
+    const backlog = new Backlog(system, life, lastSeq)
+    system.backlog = backlog
+    yield* backlog.begin()
+    // After what was there before: a watcher hears of an end in its turn.
+    yield* supervisor.recallEnds
+    if (system.backlog !== undefined) keepGoing(system, backlog.goOn)
+  }
+  keepGoing(system, agenda.run())
 })
 
 const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>) {
@@ -284,12 +301,11 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
   }
   const redriveOne: Operations["redrive"] = (messageId, body) =>
     redrive(system, (message) => life.enqueue(message), messageId, body)
-  const cancelOne: Operations["cancel"] = (messageId) => Effect.sync(() => life.cancel(messageId))
   const operations: Operations = {
     redrive: redriveOne,
     redriveMany: (selection) => redriveMany(system.store.deadLetters, redriveOne, selection),
-    cancel: cancelOne,
-    cancelMany: (selection) => cancelMany(system.store.unfinished, cancelOne, selection),
+    cancel: life.cancel,
+    cancelMany: (selection) => cancelMany(system.store.unfinished, life.cancel, selection),
     ...actorOperations(system, supervisor),
   }
   yield* (yield* OperatorPort).attach(operations)
@@ -315,7 +331,7 @@ const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>)
       }),
     feedback: (messageId, score) => feedback(system, messageId, score),
     lifecycle: (address) => Effect.sync(() => cellAt(address)?.lifecycle.state),
-    unfinished: Effect.sync(() => system.live.size),
+    unfinished: Effect.sync(() => system.live.size + (system.backlog?.size ?? 0)),
     failure: Deferred.await(broken),
   })
 })

@@ -330,8 +330,11 @@ describe("3 an accepted message", () => {
       yield* gate.open
       yield* turns
       expect(row(world, 1).status).toBe("running")
-      expect(yield* world.system.cancel(row(world, 1).id)).toBe(true)
+      const cancelled = yield* Effect.forkChild(world.system.cancel(row(world, 1).id), { startImmediately: true })
+      yield* turns
+      expect(cancelled.pollUnsafe()).toBe(undefined)
       yield* TestClock.adjust(1_000)
+      expect(yield* Fiber.join(cancelled)).toBe(true)
       expect(yield* Effect.flip(Fiber.join(second))).toMatchObject({ _tag: "TerminalCancelled" })
       expect(rows(world).map(({ status }) => status)).toEqual(["done", "cancelled"])
       expect(ran).toEqual([1])

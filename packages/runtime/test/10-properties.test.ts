@@ -378,7 +378,8 @@ describe("3 a random load with random deaths", () => {
         case "flaky":
           return yield* tell(system.tell(Flaky.ref("a"), "Work", { n: each.n }))
         case "cancel":
-          return yield* system.cancel(rows(world)[each.index]?.id ?? "")
+          // It waits for the end, which may need what comes after.
+          return yield* Effect.forkDetach(system.cancel(rows(world)[each.index]?.id ?? ""), { startImmediately: true })
         case "turns":
           for (let turn = 0; turn < each.count; turn++) yield* Effect.yieldNow
           return

@@ -79,6 +79,13 @@ const readsOf = ({ database, file }: OpenDatabase, statements: Statements) => {
           .map(({ atMs }) => atMs)
           .reverse(),
       ),
+    census: (afterSeq: number, limit: number) => list(limit, () => statements.census.all(afterSeq, limit)),
+    lastSeq: read(() => statements.lastSeq.get()?.seq ?? 0),
+    due: (afterMs: number, afterSeq: number, limit: number) =>
+      list(limit, () => {
+        const rows = statements.dueAt.all(afterMs, afterSeq, limit)
+        return rows.length === limit ? rows : [...rows, ...statements.dueAfter.all(afterMs, limit - rows.length)]
+      }),
     unfinished: (afterSeq: number, limit: number) => list(limit, () => statements.unfinished.all(afterSeq, limit)),
     deadLetters: (afterSeq: number, limit: number) => list(limit, () => statements.deadLetters.all(afterSeq, limit)),
   } satisfies Partial<MessageStore["Service"]>

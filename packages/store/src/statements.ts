@@ -1,5 +1,5 @@
 /** The boundary to prepared SQL: every statement of the writer, typed by what it takes and gives, compiled once. */
-import type { ActorRow, ChunkRow, MessageRow, StepRow, WatchRow } from "@pontoon/runtime"
+import type { ActorRow, CensusRow, ChunkRow, MessageRow, StepRow, WatchRow } from "@pontoon/runtime"
 import type { Database, Statement } from "better-sqlite3"
 import * as messages from "./sql/messages.ts"
 import * as records from "./sql/records.ts"
@@ -64,6 +64,10 @@ export interface Statements {
   readonly recordAttempt: Change
   readonly isRunning: Statement<[string, number], { readonly 1: number }>
   readonly unfinished: Statement<[number, number], MessageRow>
+  readonly census: Statement<[number, number], CensusRow>
+  readonly lastSeq: Statement<[], { readonly seq: number }>
+  readonly dueAt: Statement<[number, number, number], MessageRow>
+  readonly dueAfter: Statement<[number, number], MessageRow>
   readonly deadLetters: Statement<[number, number], MessageRow>
 
   readonly putActor: Change
@@ -109,6 +113,10 @@ export const prepareStatements = (database: Database): Statements => ({
   recordAttempt: database.prepare(messages.RECORD_ATTEMPT),
   isRunning: database.prepare(messages.IS_RUNNING),
   unfinished: database.prepare(messages.UNFINISHED),
+  census: database.prepare(messages.CENSUS),
+  lastSeq: database.prepare(messages.LAST_SEQ),
+  dueAt: database.prepare(messages.DUE_AT),
+  dueAfter: database.prepare(messages.DUE_AFTER),
   deadLetters: database.prepare(messages.DEAD_LETTERS),
 
   putActor: database.prepare(records.PUT_ACTOR),

@@ -57,6 +57,10 @@ const filtered = (filter: Omit<MessageFilter, "limit">): string => reads.message
 const plans: ReadonlyArray<readonly [string, string, string]> = [
   ["recovery", messages.UNFINISHED, "SEARCH messages USING INDEX messages_unfinished (seq>?)"],
   ["dead letters", messages.DEAD_LETTERS, "SEARCH messages USING INDEX messages_unanswered (status=? AND seq>?)"],
+  ["a census", messages.CENSUS, "SEARCH messages USING INDEX messages_unfinished (seq>?)"],
+  ["the last message", messages.LAST_SEQ, "SEARCH messages"],
+  ["what is due at a time", messages.DUE_AT, "SEARCH messages USING INDEX messages_due (deliver_at_ms=? AND rowid>?)"],
+  ["what is due after it", messages.DUE_AFTER, "SEARCH messages USING INDEX messages_due (deliver_at_ms>?)"],
   ["a message by id", messages.MESSAGE_BY_ID, "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"],
   [
     "a duplicate by key",

@@ -35,6 +35,11 @@ export interface SendOptions {
   readonly timeoutMs?: number
   /** Milliseconds from now before which the message is not run. Default 0. */
   readonly delayMs?: number
+  /**
+   * The time before which it is not run, in milliseconds since the epoch, in place of `delayMs`; one that has passed means
+   * now. Messages that are due more than a minute later are on disk alone.
+   */
+  readonly deliverAtMs?: number
   /** Higher runs earlier, until the others have waited for longer (`mailbox.ageingMs`). Default 0, from -100 to 100. */
   readonly priority?: number
   /** W3C trace id to log the message under. Default: the parent's, or a new one. */

@@ -33,6 +33,8 @@ export class Cell<M extends Queued> {
   expected = 0
   /** Those of `expected` whose append is being written. They come before whatever is sent now, and so it must queue too. */
   arriving = 0
+  /** Messages that leave a serial actor's queue and whose end is being written: nothing that is behind them runs before. */
+  ending = 0
   lifecycle: Lifecycle
   /** Why its lifecycle is what it is, as last written. */
   reason = "never started"
@@ -68,12 +70,13 @@ export class Cell<M extends Queued> {
   }
 
   get freeSlots(): number {
-    return takesMessages(this.lifecycle.state) ? this.actor.concurrency - this.running.size - this.reserved : 0
+    if (!takesMessages(this.lifecycle.state) || this.ending > 0) return 0
+    return this.actor.concurrency - this.running.size - this.reserved
   }
 
   /** Whether it may be dropped: nothing is in it, or on its way, that the store could not bring back. */
   get idle(): boolean {
-    const messages = this.running.size + this.reserved + this.expected + this.mailbox.size
+    const messages = this.running.size + this.reserved + this.expected + this.ending + this.mailbox.size
     // What has failed, or is being restarted, is so nowhere else than here.
     const kept = this.lifecycle.state !== "ready" || this.scope !== undefined || this.pooled
     return messages === 0 && this.line === undefined && !kept && this.unwritten.length === 0

@@ -6,6 +6,7 @@ import type { Fiber } from "effect"
 import type { Cell } from "../actor/Cell.ts"
 import type { Envelope, FinalStatus } from "../message/Envelope.ts"
 import type { FailureRecord } from "../message/Reply.ts"
+import type { ReadAhead } from "./ReadAhead.ts"
 
 /** Why a handler is interrupted from outside; it decides what becomes of its message. */
 export type Interruption =
@@ -53,7 +54,7 @@ export class LiveMessage {
   /** Attempts that do not count against the budget: all before its last redrive, and each that was put off. */
   attemptsBefore: number
   phase: Phase
-  /** The order of acceptance in this process; a recovered message keeps its place before every new one. */
+  /** The order of acceptance: from 0 on in this process; below that, what was read back from the log, which was before. */
   readonly order: number
   /**
    * Not run before this time; later than the envelope's own while the message is in backoff. 0 for what was not put off:
@@ -80,6 +81,8 @@ export class LiveMessage {
   unstashes = false
   /** Targets of its pool that failed it. */
   triedTargets: ReadonlySet<string> = NONE_TRIED
+  /** Counts it until it ends, where it was read back from the log. */
+  readAhead: ReadAhead | undefined = undefined
   /** Takes back its timers. */
   cancelDeadline: (() => void) | undefined = undefined
   cancelDue: (() => void) | undefined = undefined

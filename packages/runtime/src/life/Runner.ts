@@ -6,11 +6,12 @@
 import { Effect, Exit } from "effect"
 import { takesMessages } from "../actor/lifecycle.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
+import type { CommitExit } from "../ports/Submission.ts"
 import type { AppendChunk, Claim } from "../ports/Write.ts"
 import { began, freshSignals } from "../supervision/adaptive/signals.ts"
 import type { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
-import { poolOf } from "./deliver.ts"
+import { isPutOff, poolOf } from "./deliver.ts"
 import { ChunkWriter } from "./emit.ts"
 import { compensate } from "./journal/compensate.ts"
 import { endOfRun } from "./journal/endOfRun.ts"
@@ -50,6 +51,10 @@ const sealCompensated = Effect.fnUntraced(function* (
     ? sealEnd(message, found.end, chunks, system.now())
     : sealRecalled(message, found.record, chunks, system.now())
 })
+
+/** Whether a commit has appended the message, and not met an earlier one of its id. */
+const isNew = (messageId: string, exit: CommitExit): boolean =>
+  Exit.isSuccess(exit) && !exit.value.duplicates.some(({ id }) => id === messageId)
 
 /** What a run needs of the queues around it. */
 export interface Queues {
@@ -217,10 +222,16 @@ export class Runner {
       cell.unwritten = []
     }
     const given = sealed.outcome._tag === "HandedOn" ? sealed.outcome.over.to.cell : undefined
-    for (const { cell: target } of sealed.sent) target.arriving++
+    for (const { cell: target, envelope } of sealed.sent) {
+      target.arriving++
+      if (isPutOff(envelope)) system.agenda?.expect(envelope.id)
+    }
     if (given !== undefined) given.arriving++
     commitUntilTaken(system, sealed.writes, (exit) => {
-      for (const { cell: target } of sealed.sent) target.arriving--
+      for (const { cell: target, envelope } of sealed.sent) {
+        target.arriving--
+        if (isPutOff(envelope)) system.agenda?.arrived(envelope.id, isNew(envelope.id, exit))
+      }
       if (given !== undefined) given.arriving--
       if (Exit.isSuccess(exit)) {
         this.#sealed(message, found, sealed, exit.value, next)

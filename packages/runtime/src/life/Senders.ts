@@ -7,11 +7,11 @@ import type { DispatchNote } from "../actor/ActorContext.ts"
 import type { AskFailure } from "../message/DeliveryFailure.ts"
 import type { MessageStatus } from "../message/Envelope.ts"
 import { whenAnswered } from "./answer.ts"
+import { type CutShort, comesBack } from "./CutShort.ts"
 import { whenDone } from "./commit.ts"
 import type { Request } from "./compose.ts"
 import type { DeliverFailure } from "./deliver.ts"
 import type { Intake } from "./Intake.ts"
-import type { Interruption } from "./LiveMessage.ts"
 import type { Dispatch } from "./makeContext.ts"
 import { type Prepared, type PrepareFailure, prepare } from "./prepare.ts"
 import { streamAccepted } from "./readChunks.ts"
@@ -43,21 +43,16 @@ const accepted = ({ options }: Request, each: Accepted): Exit.Exit<Accepted> => 
   }
 }
 
-/** Whether a handler that is interrupted for this will be run again. */
-const comesBack = (why: Interruption | undefined): boolean =>
-  why === "closing" || why === "restarted" || why === "stashed" || why === "asleep"
-
 export class Senders implements Dispatch {
   readonly #system: System
   readonly #intake: Intake
-  readonly #cancel: (messageId: string) => boolean
+  readonly #cutShort: CutShort
   readonly #waits: WaitGraph
 
-  /** @param cancel takes a message back; false where it has ended, or never was */
-  constructor(system: System, intake: Intake, cancel: (messageId: string) => boolean) {
+  constructor(system: System, intake: Intake, cutShort: CutShort) {
     this.#system = system
     this.#intake = intake
-    this.#cancel = cancel
+    this.#cutShort = cutShort
     this.#waits = new WaitGraph(system.live)
   }
 
@@ -189,7 +184,7 @@ export class Senders implements Dispatch {
 
   readonly sent = (prepared: Prepared): void => this.#intake.sent(prepared)
 
-  readonly takeBack = (messageId: string): Effect.Effect<boolean> => Effect.sync(() => this.#cancel(messageId))
+  readonly takeBack = (messageId: string): Effect.Effect<boolean> => this.#cutShort.cancel(messageId)
 
   /** The asker has left: nobody waits for the message any more, unless it may be asked for again. */
   #leave(request: Request, accepted: Accepted): void {
@@ -197,6 +192,6 @@ export class Senders implements Dispatch {
     // A handler that runs again finds the answer.
     if (this.#system.closed || comesBack(interruption)) return
     if (accepted.kept || this.#system.askers.has(accepted.id)) return
-    this.#cancel(accepted.id)
+    this.#cutShort.leave(accepted.id)
   }
 }

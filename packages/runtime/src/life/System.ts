@@ -13,6 +13,7 @@ import type { Askers } from "./Askers.ts"
 import type { ChunkClock } from "./ChunkClock.ts"
 import type { IdMap } from "./IdMap.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import type { LaterShelf, UnreadShelf } from "./Shelves.ts"
 import type { Watches } from "./Watches.ts"
 
 export interface Settings {
@@ -32,6 +33,11 @@ export interface Settings {
   readonly journalStepsMax: number
   /** Idle actors kept in memory. Default 10,000. Raising it costs memory and saves a read at their next message. */
   readonly residentMax: number
+  /**
+   * Messages of a former process, and as many that are due soon, that are read back before others have ended. Default
+   * 10,000; from 1 on. Raising it costs memory (about 2 KB each, and the body) and wins nothing once every actor has work.
+   */
+  readonly readAheadMax: number
   /** How long `close` waits for running handlers, in milliseconds. Default 10,000. */
   readonly drainMsMax: number
   /** Failures that may be escalated to the system within a minute before it closes itself. Default 3. */
@@ -66,6 +72,7 @@ export const SETTINGS_DEFAULT: Settings = {
   journalBytesMax: 8 * 1024 * 1024,
   journalStepsMax: 10_000,
   residentMax: 10_000,
+  readAheadMax: 10_000,
   drainMsMax: 10_000,
   escalationsMax: 3,
   suspendedMax: 10_000,
@@ -105,6 +112,12 @@ export interface System {
   readonly registry: Registry<LiveMessage>
   /** Every message that is accepted and not ended, by id. */
   readonly live: IdMap<LiveMessage>
+  /** What a former process left and is not read yet; undefined once there is nothing of it. */
+  backlog: UnreadShelf | undefined
+  /** What is due much later; there as soon as the system is open. */
+  agenda: LaterShelf | undefined
+  /** Messages on disk alone that somebody takes back, or redrives: nobody reads them back meanwhile. */
+  readonly reserved: Set<string>
   readonly askers: Askers
   readonly watches: Watches
   readonly chunkClock: ChunkClock

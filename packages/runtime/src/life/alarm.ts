@@ -5,6 +5,8 @@
 import { Effect } from "effect"
 import type { System } from "./System.ts"
 
+/** How often whoever waits for a time looks at the clock, which may have jumped; in milliseconds of elapsed time. */
+export const CLOCK_LOOK_MS = 30_000
 /** Node's timers end at 2^31 - 1 ms (25 days); a later alarm is set again on the way. */
 const SLEEP_MAX_MS = 2_147_483_647
 
@@ -14,7 +16,7 @@ export const alarm = (system: System, atMs: number, then: () => void): (() => vo
     // Not at once, even where the time has come: the caller is not done with what it is doing.
     yield* Effect.yieldNow
     for (let leftMs = atMs - system.now(); leftMs > 0; leftMs = atMs - system.now()) {
-      yield* Effect.sleep(Math.min(leftMs, SLEEP_MAX_MS))
+      yield* Effect.sleep(Math.min(leftMs, CLOCK_LOOK_MS))
     }
   })
   return set(system, wait, then)

@@ -72,6 +72,7 @@ const decodeFailure = Effect.fnUntraced(function* (codec: TaskCodec, reply: Repl
   }
 })
 
+/** Waits for the end of a message that has not ended. */
 const waitFor = (system: System, messageId: string): Effect.Effect<Ending> =>
   Effect.callback((resume) => {
     const stop = system.askers.wait(messageId, (end) => resume(Effect.succeed(end)))
@@ -79,16 +80,21 @@ const waitFor = (system: System, messageId: string): Effect.Effect<Ending> =>
     return Effect.sync(stop)
   })
 
+/** What the log says, where the message has ended; waits for ever where it has not. */
+const recorded = (system: System, messageId: string): Effect.Effect<Ending, ReadFailure> =>
+  Effect.flatMap(system.store.message(messageId), (row) => {
+    const reply = row === undefined ? undefined : replyOf(row)
+    return reply === undefined ? Effect.never : Effect.succeed<Ending>({ _tag: "Replied", reply })
+  })
+
 /** Waits for the end of a message, in this process. */
 export const ending = (system: System, messageId: string): Effect.Effect<Ending, ReadFailure> =>
-  Effect.suspend(() => {
-    if (system.live.has(messageId)) return waitFor(system, messageId)
-    // It ended between its acceptance and this wait: the log knows how.
-    return Effect.flatMap(system.store.message(messageId), (row) => {
-      const reply = row === undefined ? undefined : replyOf(row)
-      return reply === undefined ? waitFor(system, messageId) : Effect.succeed<Ending>({ _tag: "Replied", reply })
-    })
-  })
+  Effect.suspend(() =>
+    system.live.has(messageId)
+      ? waitFor(system, messageId)
+      : // It has ended, or is on disk alone; and it may end while the log is read.
+        Effect.raceFirst(waitFor(system, messageId), recorded(system, messageId)),
+  )
 
 export const closing = (messageId: string) =>
   new RetryableClosing({

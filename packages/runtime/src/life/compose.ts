@@ -60,13 +60,22 @@ const KEY_LENGTH_MAX = 512
 /** More levels than anybody tells apart; a mailbox looks at the first message of each that waits in it. */
 const PRIORITY_MAX = 100
 
+/** The last time that a Date can be. */
+const TIME_MAX_MS = 8.64e15
+
 const checkTerms = (request: Request): string | undefined => {
-  const { aheadMax, aheadMsMax, delayMs, idempotencyKey, priority, timeoutMs } = request.options
+  const { aheadMax, aheadMsMax, delayMs, deliverAtMs, idempotencyKey, priority, timeoutMs } = request.options
   if (timeoutMs !== undefined && !(timeoutMs > 0 && Number.isFinite(timeoutMs))) {
     return `timeoutMs must be above 0 and finite, and is ${timeoutMs}; leave it out for no deadline.`
   }
   if (delayMs !== undefined && !(delayMs >= 0 && Number.isFinite(delayMs))) {
     return `delayMs must be 0 or more and finite, and is ${delayMs}.`
+  }
+  if (deliverAtMs !== undefined) {
+    if (delayMs !== undefined) return "it has both delayMs and deliverAtMs; give one of them."
+    if (!(deliverAtMs >= 0 && deliverAtMs <= TIME_MAX_MS)) {
+      return `deliverAtMs must be a time in milliseconds since the epoch, and is ${deliverAtMs}.`
+    }
   }
   if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= PRIORITY_MAX)) {
     return `priority must be a whole number from -${PRIORITY_MAX} to ${PRIORITY_MAX}, and is ${priority}.`
@@ -78,25 +87,28 @@ const checkTerms = (request: Request): string | undefined => {
   return aheadMax === undefined && aheadMsMax === undefined ? undefined : mistakeInPace(request.options)
 }
 
+const earlier = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.min(a, b)
+
 const envelopeOf = (system: System, request: Request, codec: TaskCodec, payload: unknown, body: string) => {
   const { options, parent } = request
   const nowMs = system.now()
   const id = parent === undefined ? system.ids.next() : childMessageId(parent.message.id, parent.ordinal, parent.again)
-  const deadlineAtMs = options.timeoutMs === undefined ? null : nowMs + Math.ceil(options.timeoutMs)
-  // What is asked to compensate an expired message must not expire with it.
-  const parentDeadline = parent?.message.undoing === true ? null : (parent?.message.envelope.deadlineAtMs ?? null)
+  const deadlineAtMs = earlier(
+    options.timeoutMs === undefined ? null : nowMs + Math.ceil(options.timeoutMs),
+    // A child has no use after its parent's end. What is asked to compensate an expired message must not expire with it.
+    parent?.message.undoing === true ? null : (parent?.message.envelope.deadlineAtMs ?? null),
+  )
+  const deliverAtMs = Math.max(nowMs, Math.ceil(options.deliverAtMs ?? nowMs + (options.delayMs ?? 0)))
   return {
     id,
     task: request.task,
     codec: codec.codec,
     priority: options.priority ?? parent?.message.envelope.priority ?? 0,
     createdAtMs: nowMs,
-    deliverAtMs: nowMs + Math.ceil(options.delayMs ?? 0),
-    // A child has no use after its parent's end.
-    deadlineAtMs:
-      deadlineAtMs === null || parentDeadline === null
-        ? (deadlineAtMs ?? parentDeadline)
-        : Math.min(deadlineAtMs, parentDeadline),
+    // One that is due after its deadline never runs; it is looked at in time to say so.
+    deliverAtMs: Math.max(nowMs, Math.min(deliverAtMs, deadlineAtMs ?? deliverAtMs)),
+    deadlineAtMs,
     sender: parent === undefined ? null : parent.message.cell.key,
     correlationId: parent?.message.envelope.correlationId ?? id,
     causationId: parent?.message.id ?? null,

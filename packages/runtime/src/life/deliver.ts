@@ -91,6 +91,9 @@ const repeated = (envelope: Envelope, row: MessageRow): Exit.Exit<Delivered, Del
   return Exit.succeed({ _tag: "Repeated", row })
 }
 
+/** Whether the agenda would find the message on disk. */
+export const isPutOff = ({ createdAtMs, deliverAtMs }: Envelope): boolean => deliverAtMs > createdAtMs
+
 /** The accepted message, as memory holds it from now on. */
 const accept = (
   system: System,
@@ -127,7 +130,11 @@ export const deliver = (
     actorId: cell.address.id,
     pool: to.pool,
   }
-  const claimed = canRunNow(cell, envelope, system.now())
+  const { backlog } = system
+  const claimed =
+    canRunNow(cell, envelope, system.now()) &&
+    // Over a pool's targets there is no order.
+    (backlog === undefined || envelope.pool !== null || !backlog.hides(cell))
   let victim: LiveMessage | undefined
   if (claimed) cell.reserved++
   else {
@@ -144,6 +151,7 @@ export const deliver = (
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
   // Before the commit: of messages that come at once, each is routed knowing of those before it.
   countAssigned(system, envelope, cell.key)
+  if (isPutOff(envelope)) system.agenda?.expect(envelope.id)
   system.crashPoint("append.before")
   commit(system, writes, (exit) => {
     if (claimed) cell.reserved--
@@ -152,6 +160,9 @@ export const deliver = (
       cell.arriving--
     }
     if (victim !== undefined) victim.doomed = false
+    if (isPutOff(envelope)) {
+      system.agenda?.arrived(envelope.id, Exit.isSuccess(exit) && exit.value.duplicates[0]?.id !== envelope.id)
+    }
     if (Exit.isFailure(exit)) {
       uncount(system, envelope, cell.key)
       return then(Exit.failCause(exit.cause))

@@ -13,31 +13,30 @@
  * what an interruption means. Up to the acceptance it is in `Senders.ts` and `Intake.ts`, from the claim to the seal in
  * `Runner.ts`.
  */
-import { Effect, Exit } from "effect"
+import { type Effect, Exit } from "effect"
 import { isGone, takesMessages } from "../actor/lifecycle.ts"
 import type { FailureRecord } from "../message/Reply.ts"
-import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { Claim, Write } from "../ports/Write.ts"
 import { after, alarm } from "./alarm.ts"
 import { BusyCount } from "./BusyCount.ts"
+import { CutShort, type Followed } from "./CutShort.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
-import { countAssigned, countWithdrawn } from "./deliver.ts"
+import { countWithdrawn } from "./deliver.ts"
 import { Intake, type QueuesBehind } from "./Intake.ts"
-import { endOfRun } from "./journal/endOfRun.ts"
-import type { Interruption, LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
+import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
 import { type Queues, Runner } from "./Runner.ts"
-import { follow, lose, tell } from "./reply.ts"
+import { lose } from "./reply.ts"
 import { Senders } from "./Senders.ts"
 import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
-import { sealUnstarted } from "./seal.ts"
 import { CANCELLED, EXPIRED } from "./verdict.ts"
 
 export class Life implements Queues, QueuesBehind {
   readonly #system: System
   readonly supervision: () => Supervision
   readonly #runner: Runner
+  readonly #cutShort: CutShort
   readonly #busy = new BusyCount()
   readonly intake: Intake
   /** Steps 1 to 3: from a call to an accepted message, and to its answer. */
@@ -49,7 +48,8 @@ export class Life implements Queues, QueuesBehind {
     this.#system = system
     this.supervision = supervision
     this.intake = new Intake(system, this, this.#busy)
-    this.senders = new Senders(system, this.intake, (messageId) => this.cancel(messageId))
+    this.#cutShort = new CutShort(system, this, this.#busy)
+    this.senders = new Senders(system, this.intake, this.#cutShort)
     this.#runner = new Runner(system, this, this.senders, this.#busy)
   }
 
@@ -59,7 +59,7 @@ export class Life implements Queues, QueuesBehind {
   setGoing(message: LiveMessage): void {
     if (message.phase === "waiting") this.enqueue(message)
     else {
-      this.#watchDeadline(message)
+      this.#cutShort.watchDeadline(message)
       this.#runner.begin(message)
     }
   }
@@ -72,24 +72,26 @@ export class Life implements Queues, QueuesBehind {
     message.interruption = undefined
     message.phase = "waiting"
     // It waits for its compensations; nobody can take it back or have it expire any more.
-    if (message.ending !== undefined && !isGone(cell.lifecycle.state)) this.#wait(message)
+    if (message.ending !== undefined && !isGone(cell.lifecycle.state)) this.wait(message)
     else if (interruption === "cancelled") this.endWaiting(message, "cancelled", CANCELLED)
     else if (interruption === "expired" || message.isLate(this.#system.now())) {
       this.endWaiting(message, "expired", EXPIRED)
     } else if (isGone(cell.lifecycle.state) && !this.#system.closing) this.supervision().stranded(message)
-    else this.#wait(message)
+    else this.wait(message)
   }
 
-  #wait(message: LiveMessage): void {
+  /** Puts a message into its actor's queue, whatever has been asked of it. */
+  wait(message: LiveMessage): void {
     const { cell } = message
     const nowMs = this.#system.now()
     if (cell.mailbox.size === 0) cell.pace(nowMs).begin(nowMs, cell.ended)
     // Due once is due for good, also where the clock is set back while the actor is busy.
     if (message.dueAtMs <= nowMs) message.dueAtMs = 0
+    else if (this.#system.agenda?.keeps(message, nowMs) === true) return
     // An actor that is restarted meanwhile gets it again, as after a restart of the process.
     if (message.stashed && takesMessages(cell.lifecycle.state)) cell.mailbox.stash(message)
     else cell.mailbox.push(message, nowMs)
-    this.#watchDeadline(message)
+    this.#cutShort.watchDeadline(message)
     message.cancelDue?.()
     if (message.dueAtMs > nowMs) {
       const leftMs = message.dueAtMs - nowMs
@@ -112,7 +114,7 @@ export class Life implements Queues, QueuesBehind {
     while (cell.freeSlots > 0) {
       const next = this.takeNext(cell)
       if (next === undefined) break
-      this.#commit(next, [this.claim(next)], {
+      this.commit(next, [this.claim(next)], {
         onWritten: () => this.#runner.begin(next),
         onLost: () => countWithdrawn(this.#system, next),
       })
@@ -120,17 +122,27 @@ export class Life implements Queues, QueuesBehind {
     if (cell.line !== undefined) this.intake.admit(cell)
   }
 
-  /** While the system closes, only what a running handler waits for is still begun. */
-  readonly #mayBegin = ({ envelope }: LiveMessage): boolean =>
-    !this.#system.closing || (envelope.causationId !== null && this.#system.live.has(envelope.causationId))
+  /** While the system closes, only what a running handler waits for is still begun; nothing overtakes what is unread. */
+  readonly #mayBegin = ({ cell, envelope, order }: LiveMessage): boolean => {
+    const { backlog, closing, live } = this.#system
+    if (closing) return envelope.causationId !== null && live.has(envelope.causationId)
+    // What was read back is in its turn, and over a pool's targets there is none.
+    return backlog === undefined || order < 0 || envelope.pool !== null || !backlog.hides(cell)
+  }
 
   /** The message to run next on a place that is free, or becomes free with the commit that claims it. */
   takeNext(cell: LiveCell): LiveMessage | undefined {
     const nowMs = this.#system.now()
     for (;;) {
       const next = cell.mailbox.take(nowMs, this.#mayBegin)
-      if (next === undefined || !next.isLate(nowMs)) return next
-      this.endWaiting(next, "expired", EXPIRED)
+      if (next === undefined) return undefined
+      if (next.isLate(nowMs)) this.endWaiting(next, "expired", EXPIRED)
+      else if (cell.ending === 0) return next
+      else {
+        // What was before it has not ended on disk yet.
+        cell.mailbox.push(next, nowMs)
+        return undefined
+      }
     }
   }
 
@@ -152,18 +164,14 @@ export class Life implements Queues, QueuesBehind {
   }
 
   /** A commit about one message, and what follows when it stands. */
-  #commit(
-    message: LiveMessage,
-    writes: ReadonlyArray<Write>,
-    { onLost, onWritten }: { readonly onWritten: (receipt: CommitReceipt) => void; readonly onLost?: () => void },
-  ): void {
+  commit(message: LiveMessage, writes: ReadonlyArray<Write>, followed: Followed): void {
     this.#busy.enter()
     commitUntilTaken(this.#system, writes, (exit) => {
       if (Exit.isSuccess(exit)) {
-        onWritten(exit.value)
+        followed.onWritten(exit.value)
         this.#busy.leave()
       } else {
-        onLost?.()
+        followed.onLost?.()
         whenDone(this.#system, lose(this.#system, message, failureOf(exit.cause)), () => this.#busy.leave())
       }
     })
@@ -171,63 +179,10 @@ export class Life implements Queues, QueuesBehind {
 
   // A life that is cut short.
 
-  /** Takes a message back; false where it has ended, or never was. */
-  cancel(messageId: string): boolean {
-    const message = this.#system.live.get(messageId)
-    if (message === undefined || message.phase === "ending") return false
-    this.#interrupt(message, "cancelled")
-    return true
-  }
+  readonly cancel = (messageId: string): Effect.Effect<boolean> => this.#cutShort.cancel(messageId)
 
-  #interrupt(message: LiveMessage, why: Extract<Interruption, "cancelled" | "expired">): void {
-    if (message.phase === "waiting") {
-      this.endWaiting(message, why, why === "expired" ? EXPIRED : CANCELLED)
-      // In a strict mailbox it may have held back all that is behind it.
-      this.pump(message.cell)
-    } else if (message.phase !== "ending" && !message.undoing && message.ending === undefined) {
-      // Where a commit is being written, there may be nobody to interrupt; `enqueue` or `work` looks at it then.
-      // That a handler puts it aside, or sleeps, is no reason to let it live.
-      if (message.interruption === "stashed" || message.interruption === "asleep") message.interruption = why
-      else message.interruption ??= why
-      message.fiber?.interruptUnsafe()
-    }
-  }
-
-  /** Ends a message that waits; one that has run may have to be compensated first. */
+  /** Ends a message that waits. */
   endWaiting(message: LiveMessage, status: PlannedEnd["status"], record: FailureRecord): void {
-    message.phase = "ending"
-    message.cell.mailbox.remove(message)
-    countWithdrawn(this.#system, message)
-    if (message.attempt === 0) this.#settleWaiting(message, { status, record })
-    else {
-      this.#busy.enter()
-      const decided = Effect.map(endOfRun(this.#system, message, { status, record }), (found) => {
-        if (found._tag === "End") this.#settleWaiting(message, found.end)
-        else {
-          message.phase = "waiting"
-          message.dueAtMs = 0
-          countAssigned(this.#system, message.envelope, message.cell.key)
-          this.#wait(message)
-        }
-        this.#busy.leave()
-      })
-      this.#system.fork(Effect.uninterruptible(decided))
-    }
-  }
-
-  #settleWaiting(message: LiveMessage, { record, status }: PlannedEnd): void {
-    const sealed = sealUnstarted(message, { record, status }, this.#system.now())
-    this.#commit(message, sealed.writes, {
-      onWritten: (receipt) => {
-        follow(this.#system, message, sealed, receipt)
-        tell(this.#system, message, sealed)
-      },
-    })
-  }
-
-  #watchDeadline(message: LiveMessage): void {
-    const { deadlineAtMs } = message.envelope
-    if (deadlineAtMs === null || message.cancelDeadline !== undefined) return
-    message.cancelDeadline = alarm(this.#system, deadlineAtMs, () => this.#interrupt(message, "expired"))
+    this.#cutShort.endWaiting(message, status, record)
   }
 }

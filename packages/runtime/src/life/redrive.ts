@@ -84,14 +84,16 @@ export const redrive = Effect.fnUntraced(function* (
   if (full !== undefined) return yield* full
   const atMs = system.now()
   const writes = redriveWrites(row, { target: cell.address, body, atMs })
+  system.reserved.add(messageId)
   yield* Effect.ensuring(
     system.store.commit(writes),
     Effect.sync(() => releasePlace(system, cell)),
-  )
+  ).pipe(Effect.onError(() => Effect.sync(() => system.reserved.delete(messageId))))
   const { type: actorType, id: actorId } = cell.address
   const envelope = { ...row, actorType, actorId, body: body ?? row.body, deliverAtMs: atMs, deadlineAtMs: null }
   const message = new LiveMessage(envelope, cell, row.attempt, "waiting", system.nextOrder++, row.attempt)
   system.live.set(message.id, message)
+  system.reserved.delete(messageId)
   countAssigned(system, envelope, cell.key)
   enqueue(message)
 }, Effect.uninterruptible)

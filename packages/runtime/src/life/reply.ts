@@ -33,11 +33,12 @@ export const noteSignals = (system: System, message: LiveMessage, verdict: Verdi
 }
 
 /** The message is over, in memory too. */
-const forget = (system: System, message: LiveMessage): void => {
+export const forget = (system: System, message: LiveMessage): void => {
   message.cell.running.delete(message)
   message.cancelDeadline?.()
   message.cancelDue?.()
   system.live.delete(message.id)
+  message.readAhead?.ended()
   // Memory that has grown old keeps what it refers to until the next full collection, though nobody can reach it.
   message.fiber = undefined
 }

@@ -108,6 +108,8 @@ const sealDone = (
   }
 }
 
+const earlier = (atMs: number, deadlineAtMs: number | null): number => Math.min(atMs, deadlineAtMs ?? atMs)
+
 /** Where the next attempt runs, and when: another target of the pool at once, the same actor after a backoff. */
 const nextTry = (system: System, message: LiveMessage, record: FailureRecord): Seal | undefined => {
   const nowMs = system.now()
@@ -118,7 +120,8 @@ const nextTry = (system: System, message: LiveMessage, record: FailureRecord): S
   if (pool !== undefined && to === undefined) return undefined
   const cell = to?.cell ?? message.cell
   const moved = cell !== message.cell
-  const dueAtMs = moved ? nowMs : nowMs + backoffMs(retry.backoff, message.tries, system.random())
+  const backoff = moved ? 0 : backoffMs(retry.backoff, message.tries, system.random())
+  const dueAtMs = earlier(nowMs + backoff, message.envelope.deadlineAtMs)
   const writes: Array<Write> = [
     {
       _tag: "Retry",
@@ -192,7 +195,8 @@ export const seal = (
     case "Stashed":
       return withChunks(chunks, sealStashed(message))
     case "Asleep":
-      return withChunks(chunks, putOff(message, message.wakeAtMs))
+      // One that would sleep past its deadline is looked at then.
+      return withChunks(chunks, putOff(message, earlier(message.wakeAtMs, message.envelope.deadlineAtMs)))
     case "Ending":
       return withChunks(chunks, endWith(message, verdict.end.status, null, verdict.end.record, nowMs))
     case "Expired":

@@ -85,6 +85,9 @@ export const redriveMany = Effect.fnUntraced(function* (
   }
 })
 
+/** As many as one commit holds easily. */
+const CANCELS_MAX = 256
+
 /** Takes back what the selection means of the unfinished messages, the oldest first. */
 export const cancelMany = Effect.fnUntraced(function* (
   pages: Pages,
@@ -92,7 +95,9 @@ export const cancelMany = Effect.fnUntraced(function* (
   selection: MessageSelection,
 ): Effect.fn.Return<CancelReport, ReadFailure | TerminalInvalidMessage> {
   const { chosen, matched } = yield* choose(pages, selection)
-  const cancelled: Array<string> = []
-  for (const { id } of selection.dryRun === true ? [] : chosen) if (yield* cancel(id)) cancelled.push(id)
+  const each = ({ id }: Chosen) => Effect.map(cancel(id), (isCancelled) => (isCancelled ? [id] : []))
+  // Side by side: each waits until its end is on disk, and they share commits.
+  const taken = yield* Effect.forEach(selection.dryRun === true ? [] : chosen, each, { concurrency: CANCELS_MAX })
+  const cancelled = taken.flat()
   return { matched, cancelled, left: matched - cancelled.length }
 })

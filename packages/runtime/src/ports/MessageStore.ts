@@ -54,6 +54,12 @@ export interface WatchRow {
 /** Whose watches: those on an actor, those that an actor has, or those on actors whose rows say `failed` or `stopped`. */
 export type WatchFilter = { readonly watched: Address } | { readonly watcher: Address } | { readonly ended: true }
 
+/** What a census of unfinished messages has to know of one: not its body. */
+export type CensusRow = Pick<
+  MessageRow,
+  "seq" | "id" | "actorType" | "actorId" | "status" | "attempt" | "attemptsBefore" | "createdAtMs" | "deliverAtMs"
+>
+
 export class MessageStore extends Context.Service<
   MessageStore,
   {
@@ -76,6 +82,19 @@ export class MessageStore extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<ChunkRow>, ReadFailure>
     /** At most `limit` pending or running messages with a seq above `afterSeq`, by seq: what recovery pages through. */
     readonly unfinished: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
+    /** The same messages, without what they say: a million of them are counted while others are served. */
+    readonly census: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<CensusRow>, ReadFailure>
+    /** The highest seq of the log; 0 for an empty one. Every message that is appended from now on has a higher one. */
+    readonly lastSeq: Effect.Effect<number, ReadFailure>
+    /**
+     * At most `limit` pending messages that were put off (`deliverAtMs` after `createdAtMs`), by (deliverAtMs, seq), after
+     * those two: what is due next.
+     */
+    readonly due: (
+      afterMs: number,
+      afterSeq: number,
+      limit: number,
+    ) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
     /** At most `limit` dead letters with a seq above `afterSeq`, by seq: what an operator's filter goes through. */
     readonly deadLetters: (afterSeq: number, limit: number) => Effect.Effect<ReadonlyArray<MessageRow>, ReadFailure>
     /** At most `limit` watches, by (watched, watcher). */

@@ -88,7 +88,7 @@ export interface Operations extends ActorOperations {
   readonly cancelMany: (
     selection: MessageSelection,
   ) => Effect.Effect<CancelReport, ReadFailure | TerminalInvalidMessage>
-  /** Takes a message back; false where it has ended already, or never was. */
+  /** Takes a message back; true once that is its end, on disk. False where it has ended otherwise, or never was. */
   readonly cancel: (messageId: string) => Effect.Effect<boolean>
 }
 

@@ -48,6 +48,12 @@ const filterMessages = (log: MemoryLog, filter: MessageFilter): ReadonlyArray<Me
   return filter.newest === true ? found.slice(-filter.limit) : found.slice(0, filter.limit)
 }
 
+const dueMessages = (log: MemoryLog, afterMs: number, afterSeq: number): ReadonlyArray<MessageRow> =>
+  [...log.messages.values()]
+    .filter(({ createdAtMs, deliverAtMs, status }) => status === "pending" && deliverAtMs > createdAtMs)
+    .filter(({ deliverAtMs, seq }) => deliverAtMs > afterMs || (deliverAtMs === afterMs && seq > afterSeq))
+    .sort((a, b) => a.deliverAtMs - b.deliverAtMs || a.seq - b.seq)
+
 const mailboxes = (log: MemoryLog): ReadonlyArray<MailboxRow> => {
   const boxes = new Map<string, MailboxRow>()
   for (const row of log.messages.values()) {
@@ -190,6 +196,9 @@ export const openMemoryLog = (log: MemoryLog): Effect.Effect<MemoryStoreHandle> 
         read(limit, () =>
           [...log.messages.values()].filter((row) => row.seq > afterSeq && isUnfinished(row.status)).slice(0, limit),
         ),
+      census: (afterSeq, limit) => store.unfinished(afterSeq, limit),
+      lastSeq: read(1, () => log.messages.size),
+      due: (afterMs, afterSeq, limit) => read(limit, () => dueMessages(log, afterMs, afterSeq).slice(0, limit)),
       deadLetters: (afterSeq, limit) =>
         read(limit, () =>
           [...log.messages.values()].filter((row) => row.seq > afterSeq && row.status === "dead").slice(0, limit),

@@ -25,6 +25,7 @@
  * at the log after each death.
  */
 import { Effect } from "effect"
+import { isFinal } from "../message/Envelope.ts"
 import type { Write } from "../ports/Write.ts"
 import type { MemoryLog } from "./MemoryLog.ts"
 import { judge } from "./simulation/judge.ts"
@@ -103,7 +104,9 @@ const runPlan = (plan: Plan, options: SimulateOptions): Simulated => {
   }
   const poll = (untilMs: number): void => {
     const system = cluster.serving
-    const isDone = system !== undefined && witness.waiting.size === 0 && Effect.runSync(system.unfinished) === 0
+    // What is due later, or not read back yet, is on disk alone.
+    const isIdle = system !== undefined && witness.waiting.size === 0 && Effect.runSync(system.unfinished) === 0
+    const isDone = isIdle && [...disk.log.messages.values()].every(({ status }) => isFinal(status))
     if (isDone) cluster.close(finish)
     else if (time.nowMs > untilMs) finish()
     else time.at(time.nowMs + POLL_MS, () => poll(untilMs))

@@ -67,5 +67,21 @@ export const IS_RUNNING = "select 1 from messages where id = ? and status = 'run
 export const DEAD_LETTERS = `select ${MESSAGE_COLUMNS} from messages
   where status in ('failed', 'dead', 'expired', 'cancelled') and status = 'dead' and seq > ? order by seq limit ?`
 
+/** The same rows by the same index, and of each only what lies in front of its body. */
+export const CENSUS = `select seq, id, actor_type as actorType, actor_id as actorId, status, attempt,
+    attempts_before as attemptsBefore, created_at_ms as createdAtMs, deliver_at_ms as deliverAtMs from messages
+  where status in ('pending', 'running') and seq > ? order by seq limit ?`
+
+export const LAST_SEQ = "select ifnull(max(seq), 0) as seq from messages"
+
+/**
+ * The rest of one millisecond, and what is after it. As one query, `(deliver_at_ms, seq) > (?, ?)`, SQLite seeks by the
+ * time alone, and a page takes 20 ms where 100,000 are due at the same time.
+ */
+export const DUE_AT = `select ${MESSAGE_COLUMNS} from messages
+  where status = 'pending' and deliver_at_ms > created_at_ms and deliver_at_ms = ? and seq > ? order by seq limit ?`
+export const DUE_AFTER = `select ${MESSAGE_COLUMNS} from messages
+  where status = 'pending' and deliver_at_ms > created_at_ms and deliver_at_ms > ? order by deliver_at_ms, seq limit ?`
+
 export const UNFINISHED = `select ${MESSAGE_COLUMNS} from messages
   where status in ('pending', 'running') and seq > ? order by seq limit ?`

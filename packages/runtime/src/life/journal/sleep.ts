@@ -38,9 +38,9 @@ const putOff = Effect.fnUntraced(function* (journal: Journal, untilMs: number) {
   if (message.interruption === "asleep") message.interruption = undefined
 })
 
-/** Whether a message that waits until `atMs` sleeps, by its journal; else it is in backoff. */
+/** Whether a message that waits until `atMs` (its deadline, where that is earlier) sleeps, by its journal; else it is in backoff. */
 export const wakesAt = (rows: ReadonlyArray<StepRow>, attemptsBefore: number, atMs: number): boolean =>
-  currentJournal(rows, attemptsBefore).rows.some(({ kind, result }) => kind === "sleep" && Number(result) === atMs)
+  currentJournal(rows, attemptsBefore).rows.some(({ kind, result }) => kind === "sleep" && Number(result) >= atMs)
 
 /** @see ActorContext.sleep */
 export const sleep = (journal: Journal, duration: Duration.Input, options: SleepOptions = {}) =>

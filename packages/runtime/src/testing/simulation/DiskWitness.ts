@@ -45,9 +45,6 @@ export class DiskWitness implements DiskWatcher {
         unordered.add(write.message.id)
       }
       if (write._tag === "Redrive" || write._tag === "Forward") unordered.add(write.messageId)
-      if (write._tag === "Settle" && (write.status === "cancelled" || write.status === "expired")) {
-        unordered.add(write.messageId)
-      }
       // What is claimed in this very turn; a commit that was refused is asked for again later.
       if (write._tag === "Claim" && write.atMs === this.#time.wallMs) this.#claiming(write)
     }

@@ -128,9 +128,14 @@ export class Outside {
     const rows = [...this.#log.messages.values()].filter(isMeant)
     const id = rows[nth % Math.max(1, rows.length)]?.id
     if (id === undefined) return undefined
+    const label = `${++this.#count} ${kind} ${id}`
+    this.#stage.witness.waiting.add(label)
     return {
       effect: this.#operation(system, operation, id),
-      ended: (exit) => this.#note(`operator ${kind} ${id}`, exit, "done"),
+      ended: (exit) => {
+        this.#stage.witness.waiting.delete(label)
+        this.#note(`operator ${kind} ${id}`, exit, "done")
+      },
     }
   }
 

@@ -114,6 +114,8 @@ export class SimulatedDisk {
       steps: (messageId) => read(store.steps(messageId)),
       chunks: (...range) => read(store.chunks(...range)),
       unfinished: (...page) => read(store.unfinished(...page)),
+      census: (...page) => read(store.census(...page)),
+      due: (...page) => read(store.due(...page)),
     }
   }
 

@@ -1,0 +1,68 @@
+/**
+ * Beside the steps of a life: the boundary between a message that is on disk alone and whoever takes it back. One that never
+ * ran is ended where it is; one that did may have to be compensated, and so comes to memory for it.
+ */
+import { Effect } from "effect"
+import { isFinal, type MessageRow } from "../message/Envelope.ts"
+import { commitPatiently } from "./commit.ts"
+import { isOnDiskAlone } from "./isOnDiskAlone.ts"
+import type { LiveMessage } from "./LiveMessage.ts"
+import { cancelWrites } from "./operatorWrites.ts"
+import { ReadAhead } from "./ReadAhead.ts"
+import { readPatiently } from "./readPatiently.ts"
+import { recover } from "./recover.ts"
+import type { System } from "./System.ts"
+import { CANCELLED } from "./verdict.ts"
+
+/** A message that is being written comes to memory as soon as it is; about as long as a commit takes. */
+const EXPECTED_MS = 2
+
+export interface CancellingLife {
+  /** Takes back a message that is in memory, or was not found there. */
+  readonly cancel: (messageId: string) => Effect.Effect<boolean>
+  readonly enqueue: (message: LiveMessage) => void
+}
+
+/** Ends a message that never ran, on disk. */
+const endThere = (system: System, row: MessageRow): Effect.Effect<boolean> => {
+  system.reserved.add(row.id)
+  return commitPatiently(system, cancelWrites(row, system.now())).pipe(
+    Effect.match({
+      onSuccess: () => {
+        const reply = { messageId: row.id, status: "cancelled" as const, reply: null, error: CANCELLED }
+        system.askers.end(row.id, { _tag: "Replied", reply })
+        return true
+      },
+      onFailure: () => false,
+    }),
+    Effect.ensuring(Effect.sync(() => system.reserved.delete(row.id))),
+    Effect.uninterruptible,
+  )
+}
+
+/** True once the message has ended so, on disk; false where it has ended, or never was. */
+export const cancelStored = Effect.fnUntraced(function* (
+  system: System,
+  messageId: string,
+  life: CancellingLife,
+): Effect.fn.Return<boolean> {
+  const row = yield* readPatiently(system, system.store.message(messageId))
+  if (system.live.has(messageId)) return yield* life.cancel(messageId)
+  if (system.agenda?.expects(messageId) === true) {
+    yield* Effect.sleep(EXPECTED_MS)
+    return yield* life.cancel(messageId)
+  }
+  if (row === undefined || isFinal(row.status) || !isOnDiskAlone(system, row)) return false
+  if (row.attempt === 0 || !system.actors.has(row.actorType)) return yield* endThere(system, row)
+  const brought = recover(system, [row], {
+    readAhead: new ReadAhead(1),
+    commit: (writes) => commitPatiently(system, writes),
+    enqueue: (message) => {
+      message.interruption = "cancelled"
+      life.enqueue(message)
+    },
+  })
+  // It is in memory from the first step of this on.
+  const [, cancelled] = yield* Effect.all([Effect.ignore(brought), life.cancel(messageId)], { concurrency: 2 })
+  return cancelled
+})
