@@ -122,6 +122,18 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     ),
     ["4.5"],
   ],
+  [
+    "takes a state for one of whoever writes beside it",
+    spoilt(({ store }) => {
+      let version = 1
+      const commit: Store["commit"] = (writes) => {
+        for (const write of writes) if (write._tag === "PutActor") version = write.version
+        return store.commit(writes)
+      }
+      return { ...store, commit, actor: (at) => Effect.map(store.actor(at), (found) => found && { ...found, version }) }
+    }),
+    ["4.5"],
+  ],
   ["loses lifecycle events", changing((writes) => writes.filter(({ _tag }) => _tag !== "LifecycleEvent")), ["4.6"]],
   [
     "loses watches",

@@ -22,6 +22,7 @@ import { RETRY_DEFAULT, type RetryPolicy, SUPERVISION_DEFAULT, type Supervision 
 import type { ActorContext, ActorSelf, ErasedContext } from "./ActorContext.ts"
 import { checkDefinition } from "./checkDefinition.ts"
 import { decodeJsonText, encodeJsonText } from "./jsonText.ts"
+import type { StateMigrations } from "./migrateState.ts"
 import type { Ref } from "./Ref.ts"
 import { type AnyTask, compileTask, type DeclaredError, type TaskCodec, type Whole } from "./Task.ts"
 import { Terminated } from "./Terminated.ts"
@@ -32,6 +33,7 @@ export interface HandlerFailure {
   readonly message: string
 }
 
+export { migration, type StateMigration, type StateMigrations } from "./migrateState.ts"
 export type { Ref } from "./Ref.ts"
 
 /** One function a task: decoded payload and context in, the reply (a streaming task's whole) out. */
@@ -81,8 +83,13 @@ export interface ActorOptions<T extends AnyTask, S extends Schema.Codec<unknown,
   readonly state?: S
   /** The state of an actor that was never used. */
   readonly initialState?: S["Type"] | ((id: string) => S["Type"])
-  /** The version of the state's shape. Default 1; a stored state of a higher version fails the actor. */
+  /** The version of the state's shape, from 1 on. Default 1; a stored state of a higher version fails the actor. */
   readonly version?: number
+  /**
+   * How a stored state of an older version is brought to the next, by that version. Default none: then an older state must
+   * fit the present schema as it is. Where there are any, one that is missing on the way fails the actor.
+   */
+  readonly migrations?: StateMigrations
   readonly handlers: Handlers<T, S["Type"], Resource, R>
   /**
    * What the actor holds while it lives, such as a model's process; it is released when its scope closes. An actor with
@@ -102,6 +109,8 @@ export interface AnyActor {
   readonly tasks: ReadonlyMap<string, TaskCodec>
   readonly concurrency: number
   readonly version: number
+  /** Undefined where older states are read as they are. */
+  readonly migrations: StateMigrations | undefined
   readonly supervision: Supervision
   readonly retry: RetryPolicy
   readonly mailbox: MailboxOptions
@@ -170,6 +179,7 @@ export const make = <
     tasks,
     concurrency: options.concurrency ?? 1,
     version: options.version ?? 1,
+    migrations: options.migrations,
     supervision: { ...SUPERVISION_DEFAULT, ...options.supervision },
     retry: { ...RETRY_DEFAULT, ...options.retry },
     mailbox: { ...MAILBOX_DEFAULT, ...options.mailbox },

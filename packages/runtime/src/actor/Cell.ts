@@ -44,6 +44,8 @@ export class Cell<M extends Queued> {
   loaded = false
   /** Decoded; meaningful once loaded. */
   state: unknown = undefined
+  /** The state, encoded, where it was stored in an older version and is not written in this one yet. */
+  migrated: string | undefined = undefined
   resource: unknown = undefined
   /** Holds the resource while there is one. */
   scope: Scope.Closeable | undefined = undefined

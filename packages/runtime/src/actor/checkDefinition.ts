@@ -9,6 +9,7 @@ interface Definition {
   readonly hasState: boolean
   readonly hasInitialState: boolean
   readonly version: number
+  readonly migrations: Readonly<Record<number, unknown>> | undefined
   readonly concurrency: number
   readonly attemptsMax: number
   readonly restartsMax: number
@@ -35,6 +36,15 @@ const wholeUpTo = (name: string, value: number, min: number, max: number): strin
     ? undefined
     : `${name} must be a whole number from ${min} to ${max}, and is ${value}`
 
+const migrationMistake = ({ migrations = {}, version }: Definition): string | undefined => {
+  const odd = Object.keys(migrations).find(
+    (key) => !(Number.isSafeInteger(Number(key)) && Number(key) >= 1 && Number(key) < version),
+  )
+  return odd === undefined
+    ? undefined
+    : `it has a migration from version ${odd}, and there are only those from versions below its own, which is ${version}`
+}
+
 const mistakeIn = (definition: Definition): string | undefined => {
   const { tasks, handlers } = definition
   const double = tasks.find((task, index) => tasks.indexOf(task) !== index)
@@ -44,6 +54,7 @@ const mistakeIn = (definition: Definition): string | undefined => {
   if (definition.hasState && !definition.hasInitialState) return "it has a state and no initialState"
   return (
     whole("version", definition.version, 1) ??
+    migrationMistake(definition) ??
     whole("concurrency", definition.concurrency, 1) ??
     whole("retry.attemptsMax", definition.attemptsMax, 1) ??
     whole("supervision.restartsMax", definition.restartsMax, 0) ??

@@ -88,7 +88,10 @@ export interface MachineOptions<
   C extends Context,
   A extends Acts<M>,
   P extends Runs,
-> extends Pick<ActorOptions<AnyTask, C, undefined, never>, "version" | "supervision" | "retry" | "mailbox"> {
+> extends Pick<
+    ActorOptions<AnyTask, C, undefined, never>,
+    "version" | "migrations" | "supervision" | "retry" | "mailbox"
+  > {
   /** The events that may come from outside, with what they carry beside their type. */
   readonly events: E
   /** The schema of the machine's context. */
@@ -272,7 +275,7 @@ export const fromMachine = <
     handlers[type] = (payload: object, actor: Handler) => take({ _tag: "Event", event: { ...payload, type } }, actor)
   }
   const protocol: ReadonlyArray<AnyTask> = [...events, Rpc.make("Snapshot", { success: reply }), ...OWN]
-  const { mailbox, retry, supervision, version } = options
+  const { mailbox, migrations, retry, supervision, version } = options
   const made = make(name, {
     protocol,
     state: Schema.NullOr(MachineState(context)),
@@ -282,6 +285,7 @@ export const fromMachine = <
     ...(retry === undefined ? {} : { retry }),
     ...(supervision === undefined ? {} : { supervision }),
     ...(version === undefined ? {} : { version }),
+    ...(migrations === undefined ? {} : { migrations }),
   })
   // The protocol is made of the events, as the type says; its own three tasks are nobody else's business.
   return { ...made, ref: (id) => made.ref(id) as Ref<never> }

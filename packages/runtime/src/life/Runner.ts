@@ -217,6 +217,11 @@ export class Runner {
     const takes = !broken && !message.unstashes && takesMessages(cell.lifecycle.state)
     const next = takes ? this.#queues.takeNext(cell) : undefined
     if (next !== undefined) sealed.writes.push(this.#queues.claim(next))
+    if (cell.migrated !== undefined) {
+      // Before what the handler set, which is of this version too.
+      sealed.writes.unshift(putActor(cell, cell.migrated, system.now()))
+      cell.migrated = undefined
+    }
     if (cell.unwritten.length > 0) {
       sealed.writes.push(putActor(cell, undefined, system.now()), ...cell.unwritten)
       cell.unwritten = []

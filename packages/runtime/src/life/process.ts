@@ -4,6 +4,7 @@
  */
 import { Effect, Exit } from "effect"
 import type { ErasedContext } from "../actor/ActorContext.ts"
+import { migrateState } from "../actor/migrateState.ts"
 import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
 import { TerminalStateTooLarge } from "../message/StepFailure.ts"
@@ -56,6 +57,25 @@ export interface Attempt {
   readonly openJournal: Journal | undefined
 }
 
+/** Decodes a stored state; an older one is brought forward first, and written with the next commit of the actor. */
+const readState = Effect.fnUntraced(function* (cell: LiveCell, stored: string, version: number) {
+  const { actor, key } = cell
+  const isOld = version < actor.version && actor.migrations !== undefined
+  const text = isOld
+    ? yield* Effect.mapError(
+        migrateState(actor.migrations ?? {}, stored, version, actor.version),
+        ({ message }) => new UnreadableState(`the state of ${key} ${message}.`),
+      )
+    : stored
+  const since = isOld ? `, brought from version ${version} to ${actor.version},` : ""
+  const state = yield* Effect.mapError(
+    actor.decodeState(text),
+    (error) => new UnreadableState(`the state of ${key}${since} does not fit its schema: ${error.message}`),
+  )
+  if (isOld) cell.migrated = text
+  return state
+})
+
 /** Reads an actor's row the first time it is needed. */
 export const loadState = Effect.fnUntraced(function* (system: System, cell: LiveCell) {
   if (cell.loaded) return
@@ -72,9 +92,7 @@ export const loadState = Effect.fnUntraced(function* (system: System, cell: Live
       ),
     )
   } else {
-    const unreadable = (error: { readonly message: string }) =>
-      new UnreadableState(`the state of ${cell.key} does not fit its schema: ${error.message}`)
-    cell.state = yield* Effect.mapError(actor.decodeState(row.state), unreadable)
+    cell.state = yield* readState(cell, row.state, row.version)
   }
   if ((row?.restarts ?? 0) > cell.restarts) yield* recallCrashes(system, cell)
   cell.loaded = true

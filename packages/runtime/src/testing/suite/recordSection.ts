@@ -100,7 +100,7 @@ const actors = ({ test, expect }: SuiteKit): void => {
       expect((yield* reader.actors(1)).length).toBe(1)
     }))
 
-  test("4.5 a state left out is left alone, null erases it", ({ store }) =>
+  test("4.5 a state left out is left alone, with its version; null erases it", ({ store }) =>
     Effect.gen(function* () {
       yield* store.commit([putActor(BARISTA, undefined)])
       expect((yield* store.actor(BARISTA))?.state).toBe(null)
