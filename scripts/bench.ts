@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- NAME [--json] [--rounds N]`: runs `packages/x/bench/NAME.bench.ts` and prints medians of ours and of
- * its peer, and their ratio. Ratios can be trusted; absolute figures are this machine's, today's. An unknown NAME lists
- * what there is and exits with 2. See scripts/bench/Bench.ts for what a bench file exports.
+ * `npm run bench -- NAME [--case TEXT] [--json] [--rounds N]`: runs `packages/x/bench/NAME.bench.ts` and prints medians of
+ * ours and of its peer, and their ratio. Ratios can be trusted; absolute figures are this machine's, today's. `--case` runs
+ * only the cases that have TEXT in their name or in their peer's. An unknown NAME or TEXT lists what there is and exits
+ * with 2. See scripts/bench/Bench.ts for what a bench file exports.
  */
 import { globSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -13,7 +14,7 @@ import { formatJsonRows, formatRows } from "./bench/formatRows.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const SUFFIX = ".bench.ts"
-const USAGE = "usage: npm run bench -- NAME [--json] [--rounds N]"
+const USAGE = "usage: npm run bench -- NAME [--case TEXT] [--json] [--rounds N]"
 
 const findBenches = (): ReadonlyMap<string, string> =>
   new Map(
@@ -28,12 +29,26 @@ const refuse = (sentence: string): 2 => {
   return 2
 }
 
-const runBench = async (name: string, file: string, rounds: number, json: boolean): Promise<void> => {
+interface Choice {
+  readonly name: string
+  readonly file: string
+  readonly rounds: number
+  readonly json: boolean
+  /** Every case where it is empty. */
+  readonly part: string
+}
+
+const runBench = async ({ file, json, name, part, rounds }: Choice): Promise<0 | 2> => {
   const loaded: { readonly default?: unknown } = await import(pathToFileURL(join(root, file)).href)
   const bench = decodeBench(file, loaded.default)
+  const cases = bench.cases.filter((each) => each.name.includes(part) || each.peer.includes(part))
+  if (cases.length === 0) {
+    const there = bench.cases.map((each) => `"${each.name}" beside "${each.peer}"`).join(", ")
+    return refuse(`${name} has no case "${part}"; it has: ${there}.`)
+  }
   if (!json) console.log([`${name} (${file})`, ...bench.conditions, ""].join("\n"))
   const rows: Array<BenchRow> = []
-  for (const benchCase of bench.cases) {
+  for (const benchCase of cases) {
     const measured = await runRounds(benchCase, rounds, (round) => {
       if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${benchCase.name}: round ${round + 1} of ${rounds}`)
     })
@@ -43,11 +58,12 @@ const runBench = async (name: string, file: string, rounds: number, json: boolea
     if (json) console.log(formatJsonRows(caseRows))
   }
   if (!json) console.log(formatRows(rows))
+  return 0
 }
 
 const readArguments = () => {
   const args = process.argv.slice(2).filter((argument) => argument !== "--")
-  const options = { json: { type: "boolean" }, rounds: { type: "string" } } as const
+  const options = { case: { type: "string" }, json: { type: "boolean" }, rounds: { type: "string" } } as const
   return parseArgs({ args, options, allowPositionals: true })
 }
 
@@ -69,8 +85,7 @@ const main = async (): Promise<0 | 1 | 2> => {
     return refuse(`--rounds must be a whole number, ${ROUNDS_MIN} or more; it is "${parsed.values.rounds}".`)
   }
   try {
-    await runBench(name, file, rounds, parsed.values.json ?? false)
-    return 0
+    return await runBench({ name, file, rounds, json: parsed.values.json ?? false, part: parsed.values.case ?? "" })
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)
     return 1

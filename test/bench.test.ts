@@ -15,6 +15,13 @@ describe("the bench harness, misused", () => {
     expect(stderr).toMatch(/^There is no benchmark "no-such-bench"; there are: .+\.\n$/)
     expect(status).toBe(2)
   })
+  it("1b. lists the cases there are for a part that none has, and exits with 2", () => {
+    const { status, stderr } = bench("mailbox", "--case", "65 callers")
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^mailbox has no case "65 callers"; it has: "1 callers" /),
+    ])
+  })
   it("2. exits with 2 without a name, with an unknown flag, and with too few rounds", () => {
     expect(bench().status).toBe(2)
     expect(bench("x", "--fast").status).toBe(2)

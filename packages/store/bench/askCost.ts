@@ -9,30 +9,13 @@
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { Actor, ActorSystem } from "@pontoon/runtime"
-import { Effect, Layer, Schema } from "effect"
-import { Rpc } from "effect/rpc"
-import { SqliteStore } from "../src/index.ts"
+import { Effect } from "effect"
+import { ACTORS } from "./askFor.ts"
+import { ask, withSystem } from "./benchSystem.ts"
 import { plainLoop } from "./plainLoop.ts"
 
-const ACTORS = 1_024
 const [callers = 64, asks = 20_000, rounds = 8] = process.argv.slice(2, 5).map(Number)
 const side = process.argv[5] ?? "both"
-const text = "x".repeat(256 - '{"text":""}'.length)
-
-const Bench = Actor.make("bench", {
-  protocol: [Rpc.make("ask", { payload: { text: Schema.String }, success: Schema.Struct({ text: Schema.String }) })],
-  state: Schema.Struct({ text: Schema.String }),
-  initialState: { text },
-  handlers: {
-    ask: (payload, actor) =>
-      Effect.sync(() => {
-        actor.setState(payload)
-        return payload
-      }),
-  },
-})
-
 interface Cost {
   readonly mainUs: number
   readonly allUs: number
@@ -52,27 +35,22 @@ const count = (): (() => Cost) => {
   }
 }
 
-const ours = (file: string): Promise<Cost> => {
-  const measured = Effect.gen(function* () {
-    const system = yield* ActorSystem
-    const run = (count: number) => {
-      let left = count
+const ours = (file: string): Promise<Cost> =>
+  withSystem(file, async (system) => {
+    const askOnce = ask(system)
+    const run = (asked: number): Promise<void> => {
+      let left = asked
       const caller = Effect.gen(function* () {
-        while (left-- > 0) yield* system.ask(Bench.ref(`${Math.floor(Math.random() * ACTORS)}`), "ask", { text })
+        while (left-- > 0) yield* askOnce(`${Math.floor(Math.random() * ACTORS)}`)
       })
-      return Effect.all(
-        Array.from({ length: callers }, () => caller),
-        { concurrency: "unbounded", discard: true },
-      )
+      const all = Array.from({ length: callers }, () => caller)
+      return Effect.runPromise(Effect.all(all, { concurrency: "unbounded", discard: true }))
     }
-    yield* run(asks / 4)
+    await run(asks / 4)
     const cost = count()
-    yield* run(asks)
+    await run(asks)
     return cost()
   })
-  const layer = ActorSystem.layer({ actors: [Bench] }).pipe(Layer.provide(SqliteStore.layer(file)))
-  return Effect.runPromise(Effect.provide(measured, layer))
-}
 
 const plain = async (file: string): Promise<Cost> => {
   await plainLoop({ file, callers, actors: ACTORS, asks: asks / 4 })

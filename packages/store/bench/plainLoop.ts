@@ -10,12 +10,15 @@
 import { makeMessageIds } from "@pontoon/runtime"
 import { openDatabase } from "../src/openDatabase.ts"
 import { prepareStatements, type Statements } from "../src/statements.ts"
+import { delayDuring, type Result, resultOf } from "./askFor.ts"
 
 export interface PlainLoopOptions {
   /** Created where it does not exist. */
   readonly file: string
   /** Asks under way at once. */
   readonly callers: number
+  /** Arrivals per second, in place of callers who ask again when they are answered: at random moments (Poisson). */
+  readonly arrivalsPerSecond?: number
   /** Actors that they are spread over, at random. */
   readonly actors: number
   /** How long to run; or, with `asks`, until so many are answered. */
@@ -27,16 +30,10 @@ export interface PlainLoopOptions {
   readonly seed?: number
 }
 
-export interface PlainLoopResult {
-  readonly asksPerSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-}
-
 interface Caller {
-  id: string
-  actor: string
-  startedMs: number
+  readonly id: string
+  readonly actor: string
+  readonly startedMs: number
 }
 
 /** xorshift32: the same sequence of actors for the same seed. */
@@ -75,9 +72,6 @@ const append = (statements: Statements, caller: Caller, body: string, isClaimed:
   )
 }
 
-const percentile = (sorted: ReadonlyArray<number>, share: number): number =>
-  sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN
-
 /** Callers and what they wait for, between two transactions. */
 interface Desk {
   asking: Array<Caller>
@@ -92,6 +86,7 @@ const turn = (statements: Statements, desk: Desk, body: string): Array<Caller> =
   const { asking, running, mailboxes } = desk
   desk.running = []
   desk.asking = []
+  if (asking.length + running.length === 0) return running
   statements.begin.run()
   for (const caller of asking) {
     const mailbox = mailboxes.get(caller.actor)
@@ -118,44 +113,64 @@ const turn = (statements: Statements, desk: Desk, body: string): Array<Caller> =
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
+/** The moments of a Poisson process from `fromMs` on, one after the other. */
+export const poisson = (perSecond: number, fromMs: number, random: () => number): (() => number) => {
+  let atMs = fromMs
+  return () => {
+    atMs += (-Math.log(1 - random()) * 1_000) / perSecond
+    return atMs
+  }
+}
+
+/** Who asks in the next turn: whoever was just answered, or whoever has arrived. */
+type Asking = (answered: ReadonlyArray<Caller>, nowMs: number) => Array<Caller>
+
+const closedLoop = (callers: number, ask: (atMs: number) => Caller): Asking => {
+  // Half of them a turn later, so that appends and answers meet in one transaction as they do among real callers.
+  const late = [Math.ceil(callers / 2), Math.floor(callers / 2)]
+  return (answered, nowMs) => Array.from({ length: (late.shift() ?? 0) + answered.length }, () => ask(nowMs))
+}
+
+const openLoop = (perSecond: number, random: () => number, ask: (atMs: number) => Caller): Asking => {
+  const next = poisson(perSecond, performance.now(), random)
+  let atMs = next()
+  return (_, nowMs) => {
+    const arrived: Array<Caller> = []
+    for (; atMs <= nowMs; atMs = next()) arrived.push(ask(atMs))
+    return arrived
+  }
+}
+
 /** Runs the loop and measures it: answered asks per second, and from the ask to the answer. */
-export const plainLoop = async (options: PlainLoopOptions): Promise<PlainLoopResult> => {
-  const { callers, actors, seconds = Number.POSITIVE_INFINITY, asks = Number.POSITIVE_INFINITY } = options
+export const plainLoop = async (options: PlainLoopOptions): Promise<Result> => {
+  const { arrivalsPerSecond, callers, actors } = options
+  const { seconds = Number.POSITIVE_INFINITY, asks = Number.POSITIVE_INFINITY } = options
   if (!Number.isFinite(seconds) && !Number.isFinite(asks)) throw new Error("Give plainLoop seconds or asks.")
   const random = makeRandom(options.seed ?? 1)
   const ids = makeMessageIds(Date.now, Math.random)
   const body = JSON.stringify({ text: "x".repeat((options.bodyLength ?? 256) - '{"text":""}'.length) })
   const { database, close } = openDatabase(options.file)
   const statements = prepareStatements(database)
-  const ask = (caller: Caller): Caller => {
-    caller.id = ids.next()
-    caller.actor = `${Math.floor(random() * actors)}`
-    caller.startedMs = performance.now()
-    return caller
-  }
-  const all = Array.from({ length: callers }, () => ask({ id: "", actor: "", startedMs: 0 }))
-  // Half of them a turn later, so that appends and answers meet in one transaction as they do among real callers.
-  const late = all.splice(Math.ceil(callers / 2))
-  const desk: Desk = { asking: all, running: [], mailboxes: new Map() }
-  const durations: Array<number> = []
+  const ask = (startedMs: number): Caller => ({
+    id: ids.next(),
+    actor: `${Math.floor(random() * actors)}`,
+    startedMs,
+  })
+  const asking = arrivalsPerSecond === undefined ? closedLoop(callers, ask) : openLoop(arrivalsPerSecond, random, ask)
+  const desk: Desk = { asking: asking([], performance.now()), running: [], mailboxes: new Map() }
+  const durationsMs: Array<number> = []
   const startMs = performance.now()
   const endMs = startMs + seconds * 1_000
-  while (performance.now() < endMs && durations.length < asks) {
-    const answered = turn(statements, desk, body)
-    const nowMs = performance.now()
-    for (const caller of answered) {
-      durations.push(nowMs - caller.startedMs)
-      desk.asking.push(ask(caller))
+  const delayMs = await delayDuring(async () => {
+    while (performance.now() < endMs && durationsMs.length < asks) {
+      const answered = turn(statements, desk, body)
+      const nowMs = performance.now()
+      for (const caller of answered) durationsMs.push(nowMs - caller.startedMs)
+      desk.asking = asking(answered, nowMs)
+      await nextTurn()
     }
-    desk.asking.push(...late.splice(0).map(ask))
-    await nextTurn()
-  }
-  const elapsedSeconds = (performance.now() - startMs) / 1_000
+  })
+  const elapsedMs = performance.now() - startMs
   close()
-  const sorted = durations.sort((a, b) => a - b)
-  return {
-    asksPerSecond: sorted.length / elapsedSeconds,
-    p50Ms: percentile(sorted, 0.5),
-    p99Ms: percentile(sorted, 0.99),
-  }
+  return resultOf(durationsMs, elapsedMs, delayMs)
 }
