@@ -267,7 +267,7 @@ describe("2 a compensation", () => {
       const world = yield* makeWorld({ actors: [makeSaga(outside, saga)], drainMsMax: 100 })
       const id = yield* world.system.tell(Worker.ref("a"), "Work", { n: 1 }, { timeoutMs: 1_000 })
       yield* turns
-      yield* world.system.cancel(id)
+      const cancelled = yield* Effect.forkChild(world.system.cancel(id), { startImmediately: true })
       yield* TestClock.adjust(1_000)
       yield* turns
       expect([row(world).status, gate.waiting]).toEqual(["running", 1])
@@ -275,7 +275,7 @@ describe("2 a compensation", () => {
       yield* turns
       yield* TestClock.adjust(100)
       yield* Fiber.join(closing)
-      expect(row(world).status).toBe("running")
+      expect([row(world).status, yield* Fiber.join(cancelled)]).toEqual(["running", false])
       yield* world.crash
       yield* turns
       yield* gate.open
