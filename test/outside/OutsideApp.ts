@@ -7,7 +7,6 @@ import { Schema } from "effect"
 const Said = Schema.Struct({
   listening: Schema.optionalKey(Schema.String),
   model: Schema.optionalKey(Schema.Int),
-  closed: Schema.optionalKey(Schema.Boolean),
 })
 const Answer = Schema.Struct({ text: Schema.String, model: Schema.String, resumed: Schema.Array(Schema.Unknown) })
 

@@ -1,7 +1,7 @@
 // The outside application, as a user of the packages would write it: plain JavaScript, Fastify, the Promise API. The test
 // copies this file into a folder outside the workspace, beside a model folder of its own.
 import { ConversationActor, ModelActor } from "@pontoon/agents"
-import { Pontoon } from "@pontoon/runtime"
+import { closeOnSignals, Pontoon } from "@pontoon/runtime"
 import { SqliteStore } from "@pontoon/store"
 import Fastify from "fastify"
 
@@ -30,10 +30,13 @@ app.post("/ask", async (request, reply) => {
   }
 })
 
-process.once("SIGTERM", async () => {
-  await app.close()
-  await pontoon.close()
-  console.log(JSON.stringify({ closed: true }))
+// First no more requests, then what is under way; the exit code is this application's own.
+closeOnSignals({
+  exitCode: 0,
+  close: async () => {
+    await app.close()
+    await pontoon.close()
+  },
 })
 
 console.log(JSON.stringify({ listening: await app.listen({ host: "127.0.0.1", port: 0 }) }))

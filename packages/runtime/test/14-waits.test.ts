@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import type { Actor } from "@pontoon/runtime"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { WALK_MAX } from "../src/life/WaitGraph.ts"
 import {
   Gate,
   makeTalker,
@@ -123,6 +124,40 @@ describe("1 a ring of handlers that run side by side", () => {
       const ends = yield* Fiber.join(asks)
       expect(ends.map(({ _tag }) => _tag).toSorted()).toEqual(["Failure", "Success"])
       expect(JSON.stringify(ends)).toContain("they would wait for each other for ever")
+    }),
+  )
+  it.effect("1.4 of more than 256 is not looked for, and waits for its deadline", () =>
+    Effect.gen(function* () {
+      const count = WALK_MAX + 2
+      const gate = new Gate()
+      const Ring: Actor.Actor<Work, never> = makeWorker("ring", (n, actor) =>
+        n === 0
+          ? Effect.succeed(0)
+          : Effect.gen(function* () {
+              yield* gate.pass
+              const next = `${(Number(actor.self.id) + 1) % count}`
+              return yield* Effect.mapError(actor.ask(Ring.ref(next), "Work", { n: 0 }), asTrouble)
+            }),
+      )
+      const world = yield* makeWorld({ actors: [Ring] })
+      const asks = yield* Effect.forkChild(
+        Effect.forEach(
+          Array.from({ length: count }, (_, n) => Ring.ref(`${n}`)),
+          (each) => Effect.result(world.system.ask(each, "Work", { n: 1 }, { timeoutMs: 1_000 })),
+          { concurrency: count },
+        ),
+        { startImmediately: true },
+      )
+      for (let step = 0; step < 10; step++) yield* turns
+      expect(gate.waiting).toBe(count)
+      yield* gate.open
+      for (let step = 0; step < 10; step++) yield* turns
+      expect(asks.pollUnsafe()).toBe(undefined)
+      yield* TestClock.adjust(1_000)
+      for (let step = 0; step < 10; step++) yield* turns
+      const text = JSON.stringify(yield* Fiber.join(asks))
+      expect(text).toContain("TerminalExpired")
+      expect(text).not.toContain("TerminalReentrantAsk")
     }),
   )
 })

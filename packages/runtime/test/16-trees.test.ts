@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
 import { type Action, decideRestart, type GroupStates } from "../src/supervision/decideRestart.ts"
-import { SupervisionTree } from "../src/supervision/SupervisionTree.ts"
+import { leavesOf, SupervisionTree } from "../src/supervision/SupervisionTree.ts"
 import { makeWorker } from "./support/actors.ts"
 import { lifecycleOf, makeWorld, turns, type World } from "./support/World.ts"
 
@@ -238,7 +238,7 @@ const makeParts = (options: { readonly restartsMax?: number } = {}) => {
     supervision: { restartsMax: 5, backoff: { baseMs: 10, factor: 1, maxMs: 10, jitter: 0 }, ...options },
   })
   const crash = (id: string) => selves.get(id)?.crash(`${id} broke`) ?? Effect.die(new Error(`${id} was not started`))
-  const begin = (world: World, ids: string) =>
+  const begin = (world: World, ids: Iterable<string>) =>
     Effect.forEach([...ids], (id) => world.system.ask(Part.ref(id), "Work", { n: 1 }), { discard: true })
   return { Part, noted, crash, begin }
 }
@@ -415,4 +415,108 @@ describe("2 a group", () => {
       expect(noted).toEqual(["-a", "-c", "-b", "+a", "+b", "+c"])
     }),
   )
+  it.effect("2.7 waits no longer than two seconds for a resource that does not close", () =>
+    Effect.gen(function* () {
+      const noted: Array<string> = []
+      const selves = new Map<string, ActorSelf>()
+      const Stuck = makeWorker<number>("stuck", (n) => Effect.succeed(n), {
+        start: (self) =>
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              selves.set(self.address.id, self)
+              return noted.push(`+${self.address.id}`)
+            }),
+            () => {
+              noted.push(`-${self.address.id}`)
+              return self.address.id === "b" ? Effect.never : Effect.void
+            },
+          ),
+      })
+      const supervisor = makeSupervisor("stuck", {
+        children: ["a", "b", "c"].map((id) => Stuck.ref(id)),
+        strategy: "all-for-one",
+        backoff: AT_ONCE,
+      })
+      const world = yield* makeWorld({ actors: [Stuck], supervisors: [supervisor] })
+      for (const id of ["a", "b", "c"]) yield* world.system.ask(Stuck.ref(id), "Work", { n: 1 })
+      noted.splice(0)
+      yield* selves.get("c")?.crash("broke") ?? Effect.void
+      yield* turns
+      yield* TestClock.adjust(1_999)
+      yield* turns
+      expect(noted).toEqual(["-c", "-b"])
+      yield* TestClock.adjust(1)
+      yield* turns
+      expect(noted).toEqual(["-c", "-b", "-a", "+a", "+b", "+c"])
+    }),
+  )
+})
+
+describe("3 random trees of real actors", () => {
+  /** Every actor below, in the order of declaration, as the system knows it. */
+  const run = (each: GroupSketch, crashes: ReadonlyArray<number>) =>
+    Effect.gen(function* () {
+      const { Part, begin, crash: breakIt, noted } = makeParts({ restartsMax: 100 })
+      let count = 0
+      const grow = ({ children, ...options }: GroupSketch): ReturnType<typeof makeSupervisor> =>
+        makeSupervisor(`g${count++}`, {
+          ...options,
+          withinMs: 3_600_000,
+          backoff: AT_ONCE,
+          children: children.map((child) => (typeof child === "object" ? grow(child) : Part.ref(`${count++}`))),
+        })
+      const supervisor = grow(each)
+      const tree = new SupervisionTree(["part"], [supervisor], 1)
+      const ids = leavesOf(tree.root).flatMap((leaf) => (leaf._tag === "Actor" ? [leaf.key.replace("part/", "")] : []))
+      const world = yield* makeWorld({ actors: [Part], supervisors: [supervisor], escalationsMax: 1 })
+      // Made in another order than they are declared.
+      for (const id of ids.toReversed()) yield* begin(world, [id])
+      noted.splice(0)
+      let states: GroupStates = new Map()
+      const gone = new Set<string>()
+      for (const index of crashes) {
+        const id = ids[index % ids.length] ?? ""
+        if (gone.has(id)) continue
+        const key = `part/${id}`
+        const place = tree.placeOf({ type: "part", id }, key)
+        const decision = decideRestart(tree, states, { type: "crashed", key, place, atMs: 0 })
+        states = decision.states
+        const named = (tag: "Stop" | "Start" | "End") =>
+          only(decision.actions, tag)
+            .map((name) => name.replace("part/", ""))
+            .filter((name) => !gone.has(name))
+        yield* breakIt(id)
+        yield* turns
+        if (decision.actions.some(({ _tag }) => _tag === "Close")) {
+          expect(yield* Effect.flip(world.system.failure)).toMatchObject({ _tag: "TerminalEscalated" })
+          return
+        }
+        yield* TestClock.adjust(100)
+        yield* turns
+        const stopped = named("Stop").filter((name) => name !== id)
+        const ended = named("End")
+        const news = noted.splice(0)
+        if (ended.length > 0) {
+          expect(news.toSorted()).toEqual(ended.map((name) => `-${name}`).toSorted())
+          for (const name of ended) gone.add(name)
+        } else {
+          expect(news).toEqual([
+            `-${id}`,
+            ...stopped.map((name) => `-${name}`),
+            ...named("Start").map((name) => `+${name}`),
+          ])
+        }
+        for (const name of ids) {
+          const state = yield* world.system.lifecycle({ type: "part", id: name })
+          expect(gone.has(name) ? /^(failed|stopped)$/ : /^ready$/).toSatisfy((wanted: RegExp) =>
+            wanted.test(state ?? ""),
+          )
+        }
+      }
+    })
+  const cases = fc.sample(fc.tuple(sketch(2), fc.array(fc.nat(20), { minLength: 3, maxLength: 8 })), {
+    numRuns: 40,
+    seed: 20_261_125,
+  })
+  it.effect.each(cases)("3.1 do what was decided, in its order", ([each, crashes]) => run(each, crashes))
 })

@@ -5,6 +5,7 @@ import { Effect, Fiber, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import { WATCHES_MAX } from "../src/life/Watches.ts"
+import { LINKED_MAX } from "../src/supervision/linkedTo.ts"
 import { Gate, makeWorker, TerminalTrouble } from "./support/actors.ts"
 import { everyCommit } from "./support/everyCommit.ts"
 import { lifecycleOf, makeWorld, rows, turns, type World } from "./support/World.ts"
@@ -425,6 +426,30 @@ describe("4 linked actors", () => {
       yield* turns
       expect(yield* world.system.lifecycle({ type: "mourner", id: "m" })).toBe(undefined)
       expect(yield* heard(world)).toEqual([])
+    }),
+  )
+  it.effect("4.5 are looked for no further than through 1,000 of them", () =>
+    Effect.gen(function* () {
+      let reads = 0
+      const nth = (n: number) => ({ type: "lively", id: `${n}` })
+      const Lively = makeWorker("lively", () => Effect.die(new Error("once")), { supervision: { restartsMax: 1 } })
+      const world = yield* makeWorld({
+        actors: [Lively],
+        // A chain without an end.
+        wrap: (store) => ({
+          ...store,
+          watches: (filter) =>
+            Effect.sync(() => {
+              if (!("watched" in filter)) return []
+              reads++
+              const n = Number(filter.watched.id)
+              return [{ watched: nth(n), watcher: nth(n + 1), linked: true, atMs: 0 }]
+            }),
+        }),
+      })
+      yield* world.system.tell(Lively.ref("0"), "Work", { n: 1 })
+      for (let step = 0; step < 20; step++) yield* turns
+      expect(reads).toBe(LINKED_MAX - 1)
     }),
   )
 })

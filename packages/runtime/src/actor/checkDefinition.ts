@@ -15,6 +15,7 @@ interface Definition {
   readonly restartsMax: number
   readonly withinMs: number
   readonly capacity: number
+  readonly onCrash: unknown
   readonly whenFull: string
   readonly waitersMax: number
   readonly ageingMs: number
@@ -51,6 +52,7 @@ const mistakeIn = (definition: Definition): string | undefined => {
   if (double !== undefined) return `its protocol has the task ${double} twice`
   const missing = tasks.find((task) => !handlers.includes(task))
   if (missing !== undefined) return `it has no handler for its task ${missing}`
+  if (typeof definition.onCrash !== "function") return "its supervision.onCrash is not a function"
   if (definition.hasState && !definition.hasInitialState) return "it has a state and no initialState"
   return (
     whole("version", definition.version, 1) ??

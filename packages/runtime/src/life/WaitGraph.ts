@@ -12,7 +12,7 @@ import type { IdMap } from "./IdMap.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 
 /** Handlers looked at for one ask. A ring longer than that has a bug of another kind, and deadlines. */
-const WALK_MAX = 256
+export const WALK_MAX = 256
 
 /** One open ask of a handler. */
 export interface Wait {

@@ -6,7 +6,7 @@ import { WATCHES_MAX } from "../life/Watches.ts"
 import { formatAddress } from "../message/Address.ts"
 
 /** Actors looked at for one crash; whoever links more of them has one unit of failure, and wants a supervisor. */
-const LINKED_MAX = 1_000
+export const LINKED_MAX = 1_000
 
 /**
  * Whoever is linked to one of `cells`, or to one of those, without `cells`. Who is not in memory has nothing that could be
