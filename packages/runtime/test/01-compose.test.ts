@@ -138,6 +138,7 @@ describe("2 a definition is refused where it is written", () => {
     expect(define({ handlers: {} })).toThrow("The actor note is not defined well: it has no handler for its task Keep.")
     expect(define({ protocol: [Keep, Keep] })).toThrow("its protocol has the task Keep twice")
     expect(define({ state: Schema.Number })).toThrow("it has a state and no initialState")
+    expect(define({ supervision: { onCrash: "resume" } as never })).toThrow("its supervision.onCrash is not a function")
     expect(define({ concurrency: 0 })).toThrow("concurrency must be a whole number, 1 or more, and is 0")
     expect(define({ retry: { attemptsMax: 0 } })).toThrow("retry.attemptsMax must be a whole number, 1 or more")
     expect(define({ supervision: { restartsMax: -1 } })).toThrow("supervision.restartsMax must be")
