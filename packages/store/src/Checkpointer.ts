@@ -11,6 +11,7 @@
  */
 import { Worker } from "node:worker_threads"
 import type { Database } from "better-sqlite3"
+import { AUTOCHECKPOINT_PAGES } from "./openDatabase.ts"
 
 /** Pages in the WAL, and not yet in the database, that are worth a checkpoint: SQLite's own default, 4 MB. */
 const CHECKPOINT_PAGES = 1_000
@@ -22,9 +23,6 @@ const CHECKPOINT_PAGES = 1_000
  * grew as long as the load lasted.)
  */
 const RESTART_PAGES = 4_000
-
-/** Pages after which SQLite checkpoints inside a commit: its default, used where no thread can be had. */
-const AUTOCHECKPOINT_PAGES = 1_000
 
 /** The worker's file lies beside this one, under the extension that this one has: sources in the workspace, else built. */
 const workerUrl = (): URL =>

@@ -63,12 +63,14 @@ it("looks once a second, says once what is over, and shrinks only what is nearly
       return mayTruncate
     },
     setOver: (isOver) => said.push(isOver ? "over" : "within"),
+    inherited: () => said.push("inherited"),
   })
   const after = (byMs: number): ReadonlyArray<string> => {
     clock.pass(byMs)
     guard.flushed()
     return said.splice(0)
   }
+  expect(said.splice(0)).toEqual(["look"])
   expect(after(0)).toEqual(["look"])
   expect(after(LOOK_EVERY_MS - 1)).toEqual([])
   state = { log: 5_000, checkpointed: 0 }
@@ -84,6 +86,32 @@ it("looks once a second, says once what is over, and shrinks only what is nearly
   expect(after(LOOK_EVERY_MS)).toEqual(["look"])
   guard.stop()
   expect(after(10 * LOOK_EVERY_MS)).toEqual([])
+})
+
+it("makes small what is found at the beginning, from 16 MB on, whatever the limit", () => {
+  const clock = makeClock()
+  const guardOf = (state: () => WalState) => {
+    const said: Array<string> = []
+    const guard = makeWalGuard(1_000_000, {
+      ...clock,
+      look: state,
+      copy: () => said.push("copy"),
+      truncate: () => true,
+      setOver: (isOver) => said.push(isOver ? "over" : "within"),
+      inherited: ({ log }) => said.push(`inherited ${log}`),
+    })
+    return { said, guard }
+  }
+  expect(guardOf(() => ({ log: 4_000, checkpointed: 0 })).said).toEqual([])
+  // All of it is in the database but for the last pages.
+  expect(guardOf(() => ({ log: 9_000, checkpointed: 8_000 })).said).toEqual(["inherited 9000", "within"])
+  let checkpointed = 0
+  const { guard, said } = guardOf(() => ({ log: 9_000, checkpointed }))
+  expect(said).toEqual(["inherited 9000", "copy"])
+  checkpointed = 6_000
+  clock.pass(LOOK_EVERY_MS)
+  guard.flushed()
+  expect(said.slice(2)).toEqual(["within"])
 })
 
 it("a real reader holds it, the thread copies when it has gone, and the file is emptied", () =>

@@ -1,7 +1,8 @@
 /**
- * The boundary to readers that hold the write-ahead log back: while one keeps a transaction open, what was written since
- * cannot be taken out of the log, and it grows with every commit. Nothing is refused for it; it is said, and when the
- * reader has gone the log is made small again without the loop standing still for it.
+ * The boundary to a write-ahead log that has become too large: while a reader keeps a transaction open, what was written
+ * since cannot be taken out of the log, and it grows with every commit; and an owner that is killed meanwhile leaves all of
+ * it to the next one. Nothing is refused for it; it is said, and when the reader has gone the log is made small again
+ * without the loop standing still for it.
  */
 
 /** Pages in the log, and how many of them are in the database. */
@@ -17,8 +18,10 @@ export interface WalPorts {
   readonly copy: () => void
   /** Copies the rest and empties the file; false where somebody reads in it. */
   readonly truncate: () => boolean
-  /** The log is past its limit, or within it again. */
+  /** The log is past its limit, or small again. */
   readonly setOver: (isOver: boolean) => void
+  /** The owner before left a log behind that is too large to be copied on the loop. */
+  readonly inherited: (state: WalState) => void
   readonly now: () => number
   readonly later: (then: () => void, delayMs: number) => () => void
 }
@@ -27,7 +30,7 @@ export interface WalPorts {
 export const LOOK_EVERY_MS = 1_000
 
 /** Pages that may be copied on the loop when the file is emptied, 16 MB: some 10 ms, once. */
-const REST_PAGES_MAX = 4_000
+export const REST_PAGES_MAX = 4_000
 
 export interface WalGuard {
   /** To be called after each flush. */
@@ -35,7 +38,7 @@ export interface WalGuard {
   readonly stop: () => void
 }
 
-/** @param pagesMax pages in the log past which it is said */
+/** @param pagesMax pages in the log past which it is said; what is found at the beginning is made small from 16 MB on */
 export const makeWalGuard = (pagesMax: number, ports: WalPorts): WalGuard => {
   let nextLookMs = 0
   let isOver = false
@@ -67,6 +70,14 @@ export const makeWalGuard = (pagesMax: number, ports: WalPorts): WalGuard => {
     } catch {
       // A disk in trouble: the commits that meet it say so, and the next look tries again.
     }
+  }
+
+  const found = ports.look()
+  if (found.log > REST_PAGES_MAX) {
+    isOver = true
+    ports.inherited(found)
+    nextLookMs = ports.now() + LOOK_EVERY_MS
+    shrink(found)
   }
 
   return {

@@ -1,10 +1,8 @@
 /** The boundary between `WalGuard` and a database: how its log is looked at, copied by a thread and emptied. */
 import type { Database } from "better-sqlite3"
 import { type Checkpointer, makeCheckpointer } from "../Checkpointer.ts"
+import { AUTOCHECKPOINT_PAGES } from "../openDatabase.ts"
 import { makeWalGuard, type WalGuard, type WalPorts, type WalState } from "./WalGuard.ts"
-
-/** Pages after which a commit copies the log by itself; set back after a thread has helped. */
-const AUTOCHECKPOINT_PAGES = 1_000
 
 const MEGABYTE = 1024 * 1024
 
@@ -33,11 +31,13 @@ export const guardWal = (wal: GuardedWal): OpenWalGuard => {
   let ended: Promise<void> = Promise.resolve()
 
   const dismiss = (): void => {
-    if (helper === undefined) return
     const leaving = helper
     helper = undefined
-    ended = ended.then(() => leaving.stop())
-    if (database.open) database.pragma(`wal_autocheckpoint = ${AUTOCHECKPOINT_PAGES}`)
+    if (leaving !== undefined) ended = ended.then(() => leaving.stop())
+    // A commit copies the log by itself again.
+    if (wal.checkpointer === undefined && database.open) {
+      database.pragma(`wal_autocheckpoint = ${AUTOCHECKPOINT_PAGES}`)
+    }
   }
 
   const guard = makeWalGuard(Math.floor(walBytesMax / pageBytes), {
@@ -63,6 +63,10 @@ export const guardWal = (wal: GuardedWal): OpenWalGuard => {
         wal.inform(`${file}-wal is small again.`)
       }
     },
+    inherited: ({ log }) =>
+      wal.inform(
+        `${file}-wal has ${Math.ceil((log * pageBytes) / MEGABYTE)} MB that the owner before left behind; they are copied into the database beside the traffic.`,
+      ),
   })
   return {
     ...guard,
