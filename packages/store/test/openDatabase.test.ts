@@ -369,7 +369,8 @@ describe("5 an opened file", () => {
           ([, table = "", columns = ""]) => [table, columns],
         )
         expect(promised.map(([table]) => table)).toEqual([
-          ...["messages", "attempts", "actors", "lifecycle_events", "routes", "steps", "chunks", "feedback", "upkeep"],
+          ...["messages", "attempts", "actors", "lifecycle_events", "watches", "routes", "steps", "chunks", "feedback"],
+          "upkeep",
           ...["mailbox", "dead_letters", "conversation", "latency"],
         ])
         for (const [table, columns] of promised) {
