@@ -14,7 +14,7 @@ const chunksOf = (world: World, id: string) =>
 /** Lets what runs run, and what it has said be written. */
 const linger = Effect.gen(function* () {
   yield* turns
-  yield* TestClock.adjust(20)
+  yield* TestClock.adjust(50)
   yield* turns
 })
 

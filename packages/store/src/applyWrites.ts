@@ -4,6 +4,7 @@
  */
 import {
   type Append,
+  type AppendChunk,
   type DropWatch,
   type Envelope,
   formatAddress,
@@ -126,6 +127,15 @@ const dropWatch = (statements: Statements, { watched, watcher }: DropWatch): voi
   else statements.dropWatch.run(watched.type, watched.id, watcher.type, watcher.id)
 }
 
+const appendChunk = (statements: Statements, write: AppendChunk): void => {
+  const { messageId, attempt, ordinal, data, atMs } = write
+  statements.appendChunk.run(messageId, attempt, ordinal, data, atMs)
+}
+
+/** Whether a chunk comes right after another of the same attempt. */
+const isSameAttempt = (before: Write | undefined, { attempt, messageId }: AppendChunk): boolean =>
+  before?._tag === "AppendChunk" && before.messageId === messageId && before.attempt === attempt
+
 /** Applies one write; false where its fence refuses it, and then it has changed nothing. */
 const applyWrite = (statements: Statements, write: Write, appends: Appends): boolean => {
   switch (write._tag) {
@@ -173,12 +183,10 @@ const applyWrite = (statements: Statements, write: Write, appends: Appends): boo
       statements.recordStep.run(messageId, ordinal, kind, name, result, atMs)
       return true
     }
-    case "AppendChunk": {
-      const { messageId, attempt, ordinal, data, atMs } = write
-      if (statements.isRunning.get(messageId, attempt) === undefined) return false
-      statements.appendChunk.run(messageId, attempt, ordinal, data, atMs)
+    case "AppendChunk":
+      if (statements.isRunning.get(write.messageId, write.attempt) === undefined) return false
+      appendChunk(statements, write)
       return true
-    }
     case "PutWatch": {
       const { watched, watcher, linked, atMs } = write
       statements.putWatch.run(watched.type, watched.id, watcher.type, watcher.id, linked ? 1 : 0, atMs)
@@ -206,6 +214,11 @@ export const applyWrites = (
 ): StaleWrite | undefined => {
   for (let index = 0; index < writes.length; index++) {
     const write = writes[index]!
+    if (write._tag === "AppendChunk" && isSameAttempt(writes[index - 1], write)) {
+      // The fence has let the chunk before it through, and nothing has happened since.
+      appendChunk(statements, write)
+      continue
+    }
     if (applyWrite(statements, write, appends)) continue
     // Only a fenced write is refused, and each of those names its message.
     if ("messageId" in write && "attempt" in write) return { index, failure: staleAttempt(statements, write) }

@@ -2,6 +2,7 @@
  * The boundary between a message and those who wait for it, in this process: askers are told its end, readers of a
  * stream that there is something new to read, and its handler whether a reader is too far behind.
  */
+import type { AppendChunk } from "../ports/Write.ts"
 import type { Ending } from "./Ending.ts"
 import { IdMap } from "./IdMap.ts"
 import type { Reader } from "./Reader.ts"
@@ -42,9 +43,14 @@ export class Askers {
     return this.#waiting.has(messageId) || this.#reading.has(messageId)
   }
 
-  chunk(messageId: string): void {
+  /** Tells readers that there is something new, and what, if that is all there is. */
+  chunk(messageId: string, written: ReadonlyArray<AppendChunk> = []): void {
     const readers = this.#reading.get(messageId)
-    if (readers !== undefined) for (const reader of [...readers]) reader.ring()
+    if (readers === undefined) return
+    for (const reader of [...readers]) {
+      if (written.length > 0) reader.hand(written)
+      reader.ring()
+    }
   }
 
   /** A reader that the message's handler, which has said `said` chunks, must wait for. */

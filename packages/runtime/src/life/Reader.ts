@@ -3,6 +3,7 @@
  * may be, and what wakes either of them.
  */
 import { Effect } from "effect"
+import type { AppendChunk } from "../ports/Write.ts"
 import type { Ending } from "./Ending.ts"
 
 /** How far a reader lets the handler run ahead. */
@@ -18,6 +19,9 @@ export interface Pace {
    */
   readonly aheadMsMax?: number
 }
+
+/** Chunks handed to a reader that it has not taken; one that is slower reads them from the log, as it would have. */
+const HANDED_MAX = 256
 
 /** A client that takes nothing for half a minute has gone, or its connection has, and neither has been noticed. */
 export const AHEAD_MS_DEFAULT = 30_000
@@ -43,6 +47,9 @@ export class Reader {
   readonly aheadMsMax: number
   /** How the message ended, where that came in this process while it read. */
   ending: Ending | undefined = undefined
+  /** It has been handed all that is written, and what comes next will be, or it will be rung for: the log has no more. */
+  isCaughtUp = false
+  #handed: ReadonlyArray<AppendChunk> = []
   #rung = false
   #wake: (() => void) | undefined = undefined
   /** It kept the handler too long, and is not waited for until it has caught up. */
@@ -90,6 +97,24 @@ export class Reader {
       if (moved._tag === "None") this.#isLeftBehind = true
     })
   })
+
+  /**
+   * Hands it chunks that have just been written, in their order: a reader that keeps up need not read them back. (Of 60 us of
+   * processor time a token, at 64 streams of 100 tokens a second, 17 were that read.)
+   */
+  hand(chunks: ReadonlyArray<AppendChunk>): void {
+    this.#handed = this.#handed.length + chunks.length > HANDED_MAX ? [] : [...this.#handed, ...chunks]
+  }
+
+  /** Takes the chunks that it was handed, from number `from` on and without a hole; what is not among them is in the log. */
+  take(from: number): ReadonlyArray<AppendChunk> {
+    if (this.#handed.length === 0) return []
+    const rest = this.#handed.filter(({ ordinal }) => ordinal >= from)
+    this.#handed = []
+    const hole = rest.findIndex(({ ordinal }, index) => ordinal !== from + index)
+    this.isCaughtUp = hole < 0 && rest.length > 0
+    return hole < 0 ? rest : rest.slice(0, hole)
+  }
 
   /** There is something new to read, or the end; heard also by a reader that is busy now. */
   ring(): void {

@@ -78,8 +78,15 @@ export class ChunkWriter implements Flushing {
   })
 
   emit(chunk: unknown): Effect.Effect<void, CommitFailure | ReadFailure> {
-    // A chunk that does not fit its own schema is a mistake of the handler, not of its message.
-    return Effect.flatMap(Effect.orDie(this.#codec.encodeChunk(chunk)), (data) => this.#accept(data))
+    return Effect.suspend(() => {
+      const encoded = this.#codec.encodeChunk(chunk)
+      // A schema nearly always decides at once, and then costs no effect of its own.
+      if (Exit.isExit(encoded) && Exit.isSuccess(encoded)) {
+        return this.#accept((encoded as Exit.Success<string>).value)
+      }
+      // A chunk that does not fit its own schema is a mistake of the handler, not of its message.
+      return Effect.flatMap(Effect.orDie(encoded), (data) => this.#accept(data))
+    })
   }
 
   #accept(data: string): Effect.Effect<void, CommitFailure | ReadFailure> {
@@ -160,19 +167,19 @@ export class ChunkWriter implements Flushing {
     this.#writing = true
     const writes = this.#takeUnwritten()
     commitUntilTaken(this.#system, writes, (exit) => {
-      if (Exit.isSuccess(exit)) return this.#settle(undefined)
+      if (Exit.isSuccess(exit)) return this.#settle(undefined, writes)
       // For the seal, which fails as this did; nothing is said to be done that is not.
       this.#unwritten = [...writes, ...this.#unwritten]
-      this.#settle(failureOf(exit.cause))
+      this.#settle(failureOf(exit.cause), [])
     })
   }
 
-  #settle(failure: CommitFailure | undefined): void {
+  #settle(failure: CommitFailure | undefined, written: ReadonlyArray<AppendChunk>): void {
     this.#writing = false
     this.#failure = failure
     if (failure === undefined) {
       this.#system.crashPoint("chunk.after")
-      this.#system.askers.chunk(this.#message.id)
+      this.#system.askers.chunk(this.#message.id, written)
       if (this.#unwritten.length >= UNWRITTEN_MAX || this.#isHeld) this.flush()
       else if (this.#unwritten.length > 0) this.#system.chunkClock.request(this)
     }

@@ -2,7 +2,7 @@
  * The boundary between a streamed reply in the log and its reader: every chunk once and in order, from any number on,
  * from the log, and then the end. Who comes back after a crash, his own or the writer's, reads on where he was.
  */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Exit, Option, Stream } from "effect"
 import type { NumberedChunk, ReadOptions } from "../actor/ActorContext.ts"
 import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask, TaskCodec } from "../actor/Task.ts"
@@ -17,7 +17,7 @@ import type { System } from "./System.ts"
 /** Chunks read at once: a reader that has fallen behind catches up in few reads, each far under a millisecond. */
 const PAGE = 256
 
-const decodeRow = (codec: TaskCodec, row: ChunkRow) =>
+const decodeRow = (codec: TaskCodec, row: Pick<ChunkRow, "data" | "messageId" | "ordinal">) =>
   codec.decodeChunk(row.data).pipe(
     Effect.map((chunk): NumberedChunk<unknown> => ({ number: row.ordinal, chunk })),
     Effect.mapError(
@@ -29,6 +29,17 @@ const decodeRow = (codec: TaskCodec, row: ChunkRow) =>
         }),
     ),
   )
+
+/** Rows as chunks; a schema nearly always decides at once, and then costs no effect of its own. */
+const decodeRows = (codec: TaskCodec, rows: ReadonlyArray<Pick<ChunkRow, "data" | "messageId" | "ordinal">>) => {
+  const chunks: Array<NumberedChunk<unknown>> = []
+  for (const { data, ordinal } of rows) {
+    const decoded = codec.decodeChunk(data)
+    if (!(Exit.isExit(decoded) && Exit.isSuccess(decoded))) return Effect.forEach(rows, (row) => decodeRow(codec, row))
+    chunks.push({ number: ordinal, chunk: decoded.value })
+  }
+  return Effect.succeed(chunks)
+}
 
 /** The end, for a reader that has all there is before number `from`; undefined where there is more to come. */
 const endOf = Effect.fnUntraced(function* (system: System, codec: TaskCodec, messageId: string, from: number) {
@@ -49,12 +60,20 @@ const nextPage = (system: System, codec: TaskCodec, messageId: string, reader: R
     // Whoever asks for what comes from here on has taken what came before.
     reader.advance(from)
     for (;;) {
+      // What has ended may have rung for the last time.
+      if (reader.isCaughtUp && reader.ending === undefined) yield* reader.rung
+      reader.isCaughtUp = false
       reader.quiet()
+      const handed = reader.take(from)
+      if (handed.length > 0) {
+        const chunks = yield* decodeRows(codec, handed)
+        return [chunks, Option.some(from + handed.length)] as const
+      }
       // Read in this order: a message that is not live any more has written its last chunk.
       const isOver = !system.live.has(messageId)
       const rows = yield* system.store.chunks(messageId, from, PAGE)
       if (rows.length > 0) {
-        const chunks = yield* Effect.forEach(rows, (row) => decodeRow(codec, row))
+        const chunks = yield* decodeRows(codec, rows)
         return [chunks, Option.some(from + rows.length)] as const
       }
       if (reader.ending?._tag === "Unknown") return yield* reader.ending.failure
