@@ -1,10 +1,12 @@
 /** What a handler records: its steps, how often they are tried, how long it sleeps, and what runs side by side. */
 import { describe, expect, it } from "@effect/vitest"
-import { Actor, type StepRow } from "@pontoon/runtime"
+import { Actor, makePool, type StepRow } from "@pontoon/runtime"
+import { seededRandom } from "@pontoon/runtime/testing"
 import { Effect, Fiber, Logger, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import { Counter, Gate, makeWorker, RetryableTrouble, TerminalTrouble, type WorkHandler } from "./support/actors.ts"
+import { everyCommit } from "./support/everyCommit.ts"
 import { makeWorld, row, rows, turns, type World } from "./support/World.ts"
 
 const stepsOf = (world: World): ReadonlyArray<StepRow> => world.log.steps.get(row(world).id) ?? []
@@ -300,6 +302,18 @@ describe("2 a handler that is run again", () => {
       }),
     )
   }
+  it.effect("2.3 on another type of its pool is not held to what that type never asked for", () =>
+    Effect.gen(function* () {
+      const Failing = makeWorker("failing", (_, actor) =>
+        Effect.andThen(Effect.orDie(pay(actor)), Effect.fail(new RetryableTrouble({ message: "no" }))),
+      )
+      const Plain = makeWorker("plain", (n) => Effect.succeed(n))
+      const pool = makePool("mixed", { targets: [Failing.ref("a"), { ref: Plain.ref("b"), tier: 1 }] })
+      const world = yield* makeWorld({ actors: [Failing, Plain], pools: [pool] })
+      expect(yield* world.system.ask(pool.ref, "Work", { n: 7 })).toBe(7)
+      expect([row(world).attempt, named(world)]).toEqual([2, ["0 step pay"]])
+    }),
+  )
   it.effect("2.2 may ask for steps beside each other only in branches: chance would number them", () =>
     Effect.gen(function* () {
       const Both = makeOnce((actor) =>
@@ -705,6 +719,86 @@ describe("5 a journal", () => {
         `The state of keeper/a has 102 bytes after message ${row(world, 3).id}, and the limit is 100; keep less in it, or raise stateBytesMax.`,
       )
       expect(world.log.actors.get("keeper/a")?.state?.length).toBe(51)
+    }),
+  )
+})
+
+/** What a handler does: a step, acts one after the other or side by side, a step around others. */
+type Tree =
+  | { readonly _tag: "Step"; readonly ms: number }
+  | { readonly _tag: "Ask" }
+  | { readonly _tag: "Sleep"; readonly ms: number }
+  | { readonly _tag: "Then" | "All" | "Race"; readonly parts: ReadonlyArray<Tree> }
+
+describe("6 whatever a handler does", () => {
+  const drawTree = (random: ReturnType<typeof seededRandom>, depth: number): Tree => {
+    const kind = random.below(depth === 0 ? 6 : 10)
+    if (kind < 3) return { _tag: "Step", ms: random.below(3) * 10 }
+    if (kind < 5) return { _tag: "Ask" }
+    if (kind < 6) return { _tag: "Sleep", ms: random.below(2) * 20 }
+    const parts = Array.from({ length: 1 + random.below(3) }, () => drawTree(random, depth - 1))
+    return { _tag: (["Then", "All", "Race"] as const)[random.below(3)] ?? "Then", parts }
+  }
+  const perform = (
+    actor: Parameters<WorkHandler>[1],
+    tree: Tree,
+    ran: (key: string) => void,
+  ): Effect.Effect<unknown, unknown> => {
+    switch (tree._tag) {
+      case "Step":
+        return actor.step(`step ${tree.ms}`, Schema.String, (key) =>
+          Effect.andThen(
+            Effect.sync(() => ran(key)),
+            Effect.as(Effect.sleep(tree.ms), key),
+          ),
+        )
+      case "Ask":
+        return actor.ask(Counter.ref("c"), "Add", { by: 1 })
+      case "Sleep":
+        return actor.sleep(tree.ms)
+      case "Then":
+        return Effect.forEach(tree.parts, (part) => perform(actor, part, ran))
+      case "All":
+        return actor.all(
+          tree.parts.map((part) => perform(actor, part, ran)),
+          { concurrency: 2 },
+        )
+      case "Race":
+        return actor.race(tree.parts.map((part) => perform(actor, part, ran)))
+    }
+  }
+  const seeds = Array.from({ length: 12 }, (_, index) => index + 1)
+  it.effect.each(seeds)("6.1 it comes to the same wherever it dies, and each act has one number (seed %i)", (seed) =>
+    Effect.gen(function* () {
+      const tree: Tree = {
+        _tag: "Then",
+        parts: [drawTree(seededRandom(seed), 2), drawTree(seededRandom(seed * 7_919), 2)],
+      }
+      let keys: Array<string> = []
+      const Any = makeOnce(
+        (actor) =>
+          Effect.as(
+            perform(actor, tree, (key) => keys.push(key)),
+            1,
+          ),
+        10,
+      )
+      yield* everyCommit({
+        actors: [Any, Counter],
+        drive: ({ system }) => system.ask(Worker.ref("a"), "Work", { n: 1 }, { idempotencyKey: "k" }),
+        lastsMs: 400,
+        check: (world) =>
+          Effect.sync(() => {
+            const first = row(world)
+            expect([first.status, first.error]).toEqual(["done", null])
+            const steps = stepsOf(world).filter(({ kind }) => kind === "step")
+            // A step's result is its own key: none got another's number.
+            for (const { ordinal, result } of steps) expect(result).toBe(JSON.stringify(`${first.id}.${ordinal}`))
+            expect(new Set(stepsOf(world).map(({ ordinal }) => ordinal)).size).toBe(stepsOf(world).length)
+            for (const { ordinal } of steps) expect(keys).toContain(`${first.id}.${ordinal}`)
+            keys = []
+          }),
+      })
     }),
   )
 })

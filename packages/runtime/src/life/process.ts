@@ -9,6 +9,7 @@ import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
 import { TerminalStateTooLarge } from "../message/StepFailure.ts"
 import { recallCrashes } from "../supervision/recallCrashes.ts"
+import { poolOf } from "./deliver.ts"
 import type { HandOver } from "./handOn.ts"
 import { plannedEnd, recall } from "./journal/compensate.ts"
 import type { Journal } from "./journal/Journal.ts"
@@ -152,8 +153,14 @@ const checkStateSize = Effect.fnUntraced(function* (system: System, { cell, id }
   yield* Effect.logWarning(`${facts}; keep less in it before messages are refused.`)
 })
 
+/** Whether the journal may be of a handler of another type: a pool may have several, and a retry goes on to the next. */
+const mayBeAnothers = (system: System, { cell, envelope }: LiveMessage): boolean =>
+  poolOf(system, envelope)?.cells.some((target) => target.cell.actor !== cell.actor) === true
+
 /** A later attempt: what earlier ones recorded comes first, and an end that they came to. */
 const runAgain = Effect.fnUntraced(function* (
+  system: System,
+  message: LiveMessage,
   attempt: Attempt,
   handle: () => Effect.Effect<unknown, unknown, unknown>,
 ) {
@@ -165,7 +172,8 @@ const runAgain = Effect.fnUntraced(function* (
     return yield* Effect.fail(new Ending(end))
   }
   const value = yield* handle()
-  if (journal.unasked !== undefined) return yield* journal.unasked
+  const { unasked } = journal
+  if (unasked !== undefined && !mayBeAnothers(system, message)) return yield* unasked
   return value
 })
 
@@ -196,7 +204,7 @@ export const process = (
   })
   return Effect.flatMapEager(payload, (decoded) => {
     const handle = () => cell.actor.handle(envelope.task, decoded, attempt.context)
-    const handled = message.attempt === 1 ? handle() : runAgain(attempt, handle)
+    const handled = message.attempt === 1 ? handle() : runAgain(system, message, attempt, handle)
     return Effect.flatMap(handled, (value) => {
       const processed = encodeOutcome(system, message, codec, attempt, value)
       const { handOver } = attempt

@@ -48,9 +48,16 @@ export const all = (journal: Journal, effects: ReadonlyArray<Branch>, options: A
       if (mistake !== undefined) return yield* journal.invalid("all", mistake)
       const { first, space } = yield* journal.reserve(effects.length)
       const own = effects.map((effect, index) => inBranch(effect, space, first + index, true))
-      return yield* Effect.all(own, { concurrency })
+      return yield* Effect.all(own, { concurrency }).pipe(
+        // What was cut off by the failure of another need not be asked for again.
+        Effect.onError(() => Effect.sync(() => passOverAll(journal, space, first, own.keys()))),
+      )
     }),
   )
+}
+
+const passOverAll = (journal: Journal, space: Space, first: number, indexes: Iterable<number>): void => {
+  for (const index of indexes) journal.passOver(space, first + index)
 }
 
 /** Failures that are about the attempt, and not about the branch that met them. */
@@ -85,16 +92,21 @@ export const race = (journal: Journal, effects: ReadonlyArray<Branch>) => {
       if (mistake !== undefined) return yield* journal.invalid("race", mistake)
       const { first, space } = yield* journal.reserve(effects.length)
       const own = effects.map((effect, index) => inBranch(effect, space, first + index, false))
+      const losers = (winner: number) => [...own.keys()].filter((index) => index !== winner)
       if (row !== undefined) {
         const winner = Number(row.result)
-        for (const index of own.keys()) if (index !== winner) journal.passOver(space, first + index)
+        passOverAll(journal, space, first, losers(winner))
         // Its steps are recorded, and its asks are answered.
         return yield* own[winner] ?? Effect.fail(journal.mismatch(ordinal, `recorded ${row.result} for a winner`))
       }
       if (journal.mode === "recall") return yield* Effect.never
       yield* journal.checkChild(act, ordinal)
       yield* journal.checkSteps(act.name)
-      const { exit, index } = yield* firstOf(own)
+      const { exit, index } = yield* firstOf(own).pipe(
+        Effect.onError(() => Effect.sync(() => passOverAll(journal, space, first, own.keys()))),
+      )
+      // An earlier attempt may have come further in them, and died before it had a winner.
+      passOverAll(journal, space, first, losers(index))
       if (Exit.isSuccess(exit)) yield* journal.record(ordinal, "race", act.name, `${index}`)
       return yield* exit
     }),

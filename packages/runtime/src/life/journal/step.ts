@@ -104,8 +104,7 @@ export const step = <A, E, R>(
   const kind = compensate === undefined ? "step" : "undoable"
   const act: Act = { kind, name, what: `the step ${name}` }
 
-  const recalled = Effect.fnUntraced(function* ({ ordinal, space }: Turn, result: string) {
-    journal.passOver(space, ordinal)
+  const recalled = Effect.fnUntraced(function* ({ ordinal }: Turn, result: string) {
     return yield* Schema.decodeUnknownEffect(text)(result).pipe(
       Effect.mapError((error) =>
         journal.mismatch(ordinal, `recorded a result of step ${name} that no longer fits: ${error.message}`),
@@ -139,6 +138,8 @@ export const step = <A, E, R>(
           ? `the step ${name} has a compensation, and is within a race, a step or a compensation, which may be passed over when the handler runs again`
           : undefined)
       if (mistake !== undefined) return yield* journal.invalid(name, mistake)
+      // What is within is not asked for where the step is recorded, or fails before it.
+      journal.passOver(turn.space, turn.ordinal)
       const value = yield* turn.row === undefined ? fresh(turn) : recalled(turn, turn.row.result)
       if (compensate !== undefined) {
         const { ordinal, space } = turn
