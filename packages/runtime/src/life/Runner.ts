@@ -213,8 +213,10 @@ export class Runner {
     const { cell } = message
     const broken = found._tag === "ActorFailed" || (found._tag === "Retry" && found.defect)
     // The successor's claim rides in this commit, on the place that this message gives up.
-    // Not where the seal brings back what was put aside: that is older than what waits.
-    const takes = !broken && !message.unstashes && takesMessages(cell.lifecycle.state)
+    // Not where the seal brings back what was put aside, which is older than what waits; nor past one that comes back to a
+    // strict mailbox.
+    const holdsBack = message.unstashes || (cell.actor.mailbox.strict && sealed.outcome._tag === "Again")
+    const takes = !broken && !holdsBack && takesMessages(cell.lifecycle.state)
     const next = takes ? this.#queues.takeNext(cell) : undefined
     if (next !== undefined) sealed.writes.push(this.#queues.claim(next))
     if (cell.migrated !== undefined) {
