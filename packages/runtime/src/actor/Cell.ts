@@ -33,6 +33,8 @@ export class Cell<M extends Queued> {
   expected = 0
   /** Those of `expected` whose append is being written. They come before whatever is sent now, and so it must queue too. */
   arriving = 0
+  /** Places held past the bound for messages that are on their way, for which others of their kind will go. */
+  unpaid = 0
   /** Messages that leave a serial actor's queue and whose end is being written: nothing that is behind them runs before. */
   ending = 0
   lifecycle: Lifecycle

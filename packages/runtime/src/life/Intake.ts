@@ -9,7 +9,7 @@ import type { BusyCount } from "./BusyCount.ts"
 import { type Delivered, type DeliverFailure, deliver } from "./deliver.ts"
 import { Entrance } from "./Entrance.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
-import { dropped, holdPlace, holdPlaceOf, releasePlace } from "./places.ts"
+import { acquit, dropped, holdPlace, holdPlaceOf, releasePlace, type Victim, victimFor } from "./places.ts"
 import type { Prepared } from "./prepare.ts"
 import type { System } from "./System.ts"
 
@@ -62,7 +62,7 @@ export class Intake {
     deliver(this.#system, prepared, cell, (exit) => {
       if (Exit.isSuccess(exit) && exit.value._tag === "Accepted") {
         this.#queues.setGoing(exit.value.message)
-        if (exit.value.victim !== undefined) this.#drop(exit.value.victim, cell)
+        if (exit.value.victim !== undefined) this.#drop(exit.value.victim, exit.value.message, cell)
       }
       this.#queues.pump(cell)
       this.#busy.leave()
@@ -103,8 +103,9 @@ export class Intake {
   /** What a handler sent is in the mailbox, or was never written. */
   sent({ draft, to: { cell }, victim }: Prepared): void {
     if (victim !== undefined) {
-      victim.doomed = false
-      if (this.#system.live.has(draft.envelope.id)) this.#drop(victim, cell)
+      acquit(cell, victim)
+      const message = this.#system.live.get(draft.envelope.id)
+      if (message !== undefined) this.#drop(victim, message, cell)
     }
     this.release(cell)
   }
@@ -116,9 +117,9 @@ export class Intake {
   }
 
   /** Ends a message for a newer one, if it still waits where that one has come. */
-  #drop(victim: LiveMessage, cell: LiveCell): void {
-    if (victim.phase !== "waiting" || victim.cell !== cell || victim.stashed) return
-    this.#queues.endWaiting(victim, "cancelled", dropped(cell, victim))
+  #drop(victim: Victim, message: LiveMessage, cell: LiveCell): void {
+    const found = victimFor(cell, message, victim)
+    if (found !== undefined) this.#queues.endWaiting(found, "cancelled", dropped(cell, found))
   }
 
   /** Lets in, in order, those who wait and for whom there is room now. */

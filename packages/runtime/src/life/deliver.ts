@@ -17,14 +17,14 @@ import type { Append, RouteDecision, Write } from "../ports/Write.ts"
 import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
 import { commit } from "./commit.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
-import { canRunNow, holdPlace, holdPlaceOf, releasePlace } from "./places.ts"
+import { acquit, canRunNow, holdPlace, holdPlaceOf, releasePlace, type Victim } from "./places.ts"
 import type { Prepared } from "./prepare.ts"
 import type { System } from "./System.ts"
 
 /** What became of an append: a new message, or the earlier one that it repeats. */
 export type Delivered =
   /** `victim` is the message that goes for it. */
-  | { readonly _tag: "Accepted"; readonly message: LiveMessage; readonly victim: LiveMessage | undefined }
+  | { readonly _tag: "Accepted"; readonly message: LiveMessage; readonly victim: Victim | undefined }
   | { readonly _tag: "Repeated"; readonly row: MessageRow }
 
 export type DeliverFailure =
@@ -100,7 +100,7 @@ const accept = (
   envelope: Envelope,
   cell: LiveCell,
   claimed: boolean,
-  victim: LiveMessage | undefined,
+  victim: Victim | undefined,
 ): Delivered => {
   const phase = claimed ? "running" : "waiting"
   const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
@@ -135,7 +135,7 @@ export const deliver = (
     canRunNow(cell, envelope, system.now()) &&
     // Over a pool's targets there is no order.
     (backlog === undefined || envelope.pool !== null || !backlog.hides(cell))
-  let victim: LiveMessage | undefined
+  let victim: Victim | undefined
   if (claimed) cell.reserved++
   else {
     const full = holdPlace(system, cell)
@@ -159,7 +159,7 @@ export const deliver = (
       releasePlace(system, cell)
       cell.arriving--
     }
-    if (victim !== undefined) victim.doomed = false
+    if (victim !== undefined) acquit(cell, victim)
     if (isPutOff(envelope)) {
       system.agenda?.arrived(envelope.id, Exit.isSuccess(exit) && exit.value.duplicates[0]?.id !== envelope.id)
     }

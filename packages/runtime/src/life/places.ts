@@ -70,20 +70,43 @@ export const releasePlace = (system: System, cell: LiveCell): void => {
 }
 
 /**
- * Where the actor's mailbox drops the oldest: holds a place past its bound, and gives the message that is to go for it once
- * the new one is accepted. Undefined where there is none, and then no place is held.
+ * What goes for a message that holds a place past the bound: a message that waits, or, where those that have the places
+ * are still on their way, the oldest there is when the new one has come.
  */
-export const holdPlaceOf = (
-  system: System,
-  cell: LiveCell,
-  { priority, task }: Pick<Envelope, "priority" | "task">,
-): LiveMessage | undefined => {
+export type Victim = LiveMessage | "oldest then"
+
+type Kind = Pick<Envelope, "priority" | "task">
+
+const oldestOf = (cell: LiveCell, { priority, task }: Kind, except?: LiveMessage): LiveMessage | undefined =>
+  cell.mailbox.oldest(priority, (other) => other.envelope.task === task && !other.doomed && other !== except)
+
+/**
+ * Where the actor's mailbox drops the oldest: holds a place past its bound, and gives what is to go for it once the new one
+ * is accepted. Undefined where there is nothing, and then no place is held.
+ */
+export const holdPlaceOf = (system: System, cell: LiveCell, kind: Kind): Victim | undefined => {
   if (cell.actor.mailbox.whenFull !== "dropOldest") return undefined
-  const victim = cell.mailbox.oldest(priority, (other) => other.envelope.task === task && !other.doomed)
-  if (victim === undefined) return undefined
-  victim.doomed = true
+  const oldest = oldestOf(cell, kind)
+  // For each message on its way one may come past the bound: of two of a kind the older one goes then.
+  if (oldest === undefined && cell.arriving <= cell.unpaid) return undefined
+  if (oldest === undefined) cell.unpaid++
+  else oldest.doomed = true
   occupy(system, cell)
-  return victim
+  return oldest ?? "oldest then"
+}
+
+/** The new message has come, or never will: its victim is as any other again. */
+export const acquit = (cell: LiveCell, victim: Victim): void => {
+  if (victim === "oldest then") cell.unpaid--
+  else victim.doomed = false
+}
+
+/** What is to go for a message that has come past the bound: at worst it goes itself. */
+export const victimFor = (cell: LiveCell, message: LiveMessage, victim: Victim): LiveMessage | undefined => {
+  const isOver = cell.mailbox.size > cell.actor.mailbox.capacity
+  const found =
+    victim !== "oldest then" ? victim : isOver ? (oldestOf(cell, message.envelope, message) ?? message) : undefined
+  return found?.phase === "waiting" && found.cell === cell && !found.stashed ? found : undefined
 }
 
 /** The end of a message that had to go for a newer one. */

@@ -7,6 +7,7 @@ import type { DispatchNote } from "../actor/ActorContext.ts"
 import { TerminalReentrantAsk } from "../message/DeliveryFailure.ts"
 import { compose, type Draft, type Request } from "./compose.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
+import type { Victim } from "./places.ts"
 import { type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
 import type { Wait, WaitGraph } from "./WaitGraph.ts"
@@ -17,7 +18,7 @@ export interface Prepared {
   readonly to: Route
   readonly note: DispatchNote | undefined
   /** The message that goes for it, where its place in a mailbox was another's. */
-  readonly victim?: LiveMessage | undefined
+  readonly victim?: Victim | undefined
 }
 
 export type PrepareFailure = Effect.Error<ReturnType<typeof compose> | ReturnType<typeof route>> | TerminalReentrantAsk
