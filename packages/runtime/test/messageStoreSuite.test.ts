@@ -307,6 +307,28 @@ const cases: ReadonlyArray<readonly [string, Effect.Effect<StoreUnderTest>, Read
     ["5.9"],
   ],
   [
+    "takes what is due at the same time for read",
+    spoilt(({ store }) => ({
+      ...store,
+      due: (afterMs, _, limit) => store.due(afterMs, Number.MAX_SAFE_INTEGER, limit),
+    })),
+    ["5.11"],
+  ],
+  [
+    "counts what has not begun alone",
+    spoilt(({ store }) => ({
+      ...store,
+      census: (afterSeq, limit) =>
+        Effect.map(store.census(afterSeq, limit), (page) => page.filter(({ status }) => status === "pending")),
+    })),
+    ["5.10"],
+  ],
+  [
+    "gives a seq that is to come for the last",
+    spoilt(({ store }) => ({ ...store, lastSeq: Effect.map(store.lastSeq, (seq) => seq + 1) })),
+    ["5.10"],
+  ],
+  [
     "pages from the wrong side",
     spoilt(({ store }) => ({
       ...store,

@@ -24,7 +24,7 @@ import type { System } from "./System.ts"
 /** What is due within this is in memory; two looks at the clock, so that none is seen too late. */
 export const HORIZON_MS = 2 * CLOCK_LOOK_MS
 /** Rows read at once; see `Backlog`. */
-const PAGE = 1_000
+const PAGE = 500
 
 /**
  * Whether the agenda finds the message, and nobody else has to. Not one of a strict mailbox, which must know of it, as it holds back what is behind

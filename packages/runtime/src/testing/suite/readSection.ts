@@ -47,6 +47,8 @@ const paging = ({ test, expect }: SuiteKit): void => {
       for (const limit of [0, -1, 1.5, Number.NaN, READ_LIMIT_MAX + 1]) {
         const reads: ReadonlyArray<Effect.Effect<unknown, ReadFailure>> = [
           store.unfinished(0, limit),
+          store.census(0, limit),
+          store.due(0, 0, limit),
           store.chunks("A", 0, limit),
           reader.messages({ limit }),
           reader.actors(limit),
@@ -216,9 +218,62 @@ const afterwards = ({ test, expect }: SuiteKit): void => {
     }))
 }
 
+const recovery = ({ test, expect }: SuiteKit): void => {
+  test("5.10 the census names what is unfinished, by seq, in pages; the last seq is that of the newest", ({ store }) =>
+    Effect.gen(function* () {
+      expect(yield* store.lastSeq).toBe(0)
+      yield* store.commit(Array.from({ length: 9 }, (_, n) => append(`m${n}`, { actorId: `${n}` })))
+      yield* store.commit([claim("m2"), settle("m3", 0, "cancelled"), claim("m4"), settle("m4")])
+      const unfinished = yield* store.unfinished(0, 20)
+      const first = yield* store.census(0, 4)
+      const rest = yield* store.census(first.at(-1)?.seq ?? 0, 4)
+      const named = [...first, ...rest]
+      expect(named.length).toBe(7)
+      for (const [index, row] of named.entries()) {
+        const { actorId, actorType, attempt, attemptsBefore, createdAtMs, deliverAtMs, id, seq, status } =
+          unfinished[index]!
+        expect(row).toMatchObject({
+          ...{ actorId, actorType, attempt, attemptsBefore, createdAtMs },
+          ...{ deliverAtMs, id, seq, status },
+        })
+      }
+      const before = yield* store.lastSeq
+      expect(before).toBe((yield* store.message("m8"))?.seq)
+      yield* store.commit([append("z")])
+      expect((yield* store.message("z"))!.seq > before).toBe(true)
+    }))
+
+  test("5.11 what is due is what was put off and waits, by time and then by seq, in pages", ({ store }) =>
+    Effect.gen(function* () {
+      const at = (ms: number) => ({ deliverAtMs: START_MS + ms })
+      yield* store.commit([
+        append("now"),
+        append("late", at(9)),
+        append("a", at(5)),
+        append("b", at(5)),
+        append("c", at(5)),
+        append("soon", at(1)),
+        append("running", at(2)),
+        append("ended", at(3)),
+        appendClaimed("again"),
+      ])
+      yield* store.commit([claim("running"), settle("ended", 0, "cancelled"), retry("again")])
+      const pages: Array<ReadonlyArray<string>> = []
+      let [afterMs, afterSeq] = [0, 0]
+      while (pages.length < 5 && pages.at(-1)?.length !== 0) {
+        const page = yield* store.due(afterMs, afterSeq, 2)
+        pages.push(page.map(({ id }) => id))
+        const last = page.at(-1)
+        if (last !== undefined) [afterMs, afterSeq] = [last.deliverAtMs, last.seq]
+      }
+      expect(pages).toEqual([["soon", "a"], ["b", "c"], ["late", "again"], []])
+    }))
+}
+
 export const readSection = (kit: SuiteKit): void => {
   paging(kit)
   lists(kit)
+  recovery(kit)
   afterwards(kit)
   restarts(kit)
 }
