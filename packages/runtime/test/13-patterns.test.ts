@@ -300,6 +300,38 @@ describe("2 a vote, and the best of several", () => {
       expect(none.given[0]).toMatchObject({ best: undefined })
     }),
   )
+  it.effect("2.6 wins with the same voices wherever it dies, as does a quorum of weights", () =>
+    Effect.gen(function* () {
+      const weights = [1, 5, 1, 2]
+      const seen: Array<string> = []
+      const Asker = makeAsker((actor) =>
+        Effect.gen(function* () {
+          const refs = oracles("1-a", "1-b", "slow", "2")
+          const { votes, winner } = yield* vote(actor, { ...base, name: "vote", refs: [...refs, Oracle.ref("1-c")] })
+          // Five voices: three are more than half.
+          const heavy = (answers: ReadonlyArray<{ readonly index: number }>) =>
+            answers.reduce((sum, { index }) => sum + (weights[index] ?? 0), 0) >= 6
+          const { answers, complete } = yield* scatter(actor, { ...base, name: "quorum", refs, enough: heavy })
+          const text = JSON.stringify([winner, [...votes], answers, complete])
+          // What was decided is what it is decided for, in every attempt.
+          const first = yield* actor.step("first", Schema.String, Effect.succeed(text))
+          seen.push(first === text ? "same" : `${first} then ${text}`)
+          return winner ?? 0
+        }),
+      )
+      yield* everyCommit({
+        actors: [Oracle, Asker],
+        drive: ({ system }) => system.ask(Asker.ref("a"), "Work", { n: 0 }, { idempotencyKey: "k" }),
+        check: (world, died) =>
+          Effect.sync(() => {
+            expect([died, row(world).reply]).toEqual([died, "10"])
+            const open = rows(world).filter(({ status }) => status === "pending" || status === "running")
+            expect([died, open.length]).toEqual([died, 0])
+          }),
+      })
+      expect(new Set(seen)).toEqual(new Set(["same"]))
+    }),
+  )
 })
 
 describe("3 a topic", () => {
