@@ -129,9 +129,11 @@ const actOnMany = Effect.fnUntraced(function* (
     if (!isJson) yield* output.print([`${chosen.length} of ${matched} ${act.what} would be ${act.verb}.`])
     return
   }
-  // Only now: without an owner this process becomes it.
-  const desk = yield* openOperatorDesk(file)
-  const tally = yield* askMany(desk, output, chosen, act.requestFor, isJson)
+  // Only now, and only for something: without an owner this process becomes it.
+  const tally =
+    chosen.length === 0
+      ? { done: 0, refused: 0, full: 0 }
+      : yield* askMany(yield* openOperatorDesk(file), output, chosen, act.requestFor, isJson)
   const text = summary(act.what, act.verb, matched, tally)
   if (tally.refused + tally.full > 0) return yield* refuse(text)
   if (!isJson) yield* output.print([text])

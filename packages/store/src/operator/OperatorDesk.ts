@@ -163,9 +163,10 @@ const deskWithoutOwner = (store: Store): OperatorDesk => ({
   },
 })
 
+/** An owner without a desk; somebody's write lock, or anything else that is wrong with the file, says for itself what it is. */
 const unheard = (failure: TerminalStoreFailure): TerminalCommandRefused =>
   refuse(
-    failure.reason === "locked"
+    / is owned by /.test(failure.message)
       ? `${failure.message.replace(/; stop that owner.*$/, "")}, and no system there takes commands; open one over it, or stop it and try again.`
       : failure.message,
   )
