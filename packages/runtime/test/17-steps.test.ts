@@ -455,6 +455,38 @@ describe("3 a sleep", () => {
       expect((yield* world.system.outcome(expired)).status).toBe("expired")
     }),
   )
+  it.effect("3.6 is no backoff: a restart does not wake it early, and a failure before it does not either", () =>
+    Effect.gen(function* () {
+      const day = 86_400_000
+      let runs = 0
+      const Sleeper = makeWorker(
+        "worker",
+        (_, actor) =>
+          Effect.gen(function* () {
+            runs++
+            if (actor.message.attempt === 1) return yield* new RetryableTrouble({ message: "first" })
+            yield* Effect.orDie(actor.sleep("1 day"))
+            return runs
+          }),
+        { retry: { attemptsMax: 2 } },
+      )
+      const world = yield* makeWorld({ actors: [Sleeper] })
+      const id = yield* world.system.tell(Sleeper.ref("a"), "Work", { n: 1 })
+      yield* turns
+      yield* TestClock.adjust(1_000)
+      yield* turns
+      expect([row(world).status, row(world).attempt]).toEqual(["pending", 2])
+      yield* world.crash
+      for (let hour = 0; hour < 23; hour++) {
+        yield* TestClock.adjust(day / 24)
+        yield* turns
+      }
+      expect([row(world).attempt, runs]).toEqual([2, 2])
+      yield* TestClock.adjust(day / 24)
+      yield* turns
+      expect(yield* world.system.outcome(id)).toMatchObject({ status: "done", reply: "3" })
+    }),
+  )
   it.effect("3.5 that is to hold its place holds it", () =>
     Effect.gen(function* () {
       const Sleeper = makeOnce((actor) => Effect.as(actor.sleep("1 hour", { hold: true }), actor.message.attempt))

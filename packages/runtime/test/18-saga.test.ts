@@ -314,46 +314,49 @@ describe("2 a compensation", () => {
 })
 
 describe("3 a message that dies while it is compensated", () => {
-  it.effect("3.1 goes on where it was, wherever that is, and undoes nothing twice and forgets nothing", () =>
-    Effect.gen(function* () {
-      let outside = new Outside()
-      // It fails in its first attempt, and would not in another. Once that is written, it is so; before that, it is not.
-      const saga: Saga = (actor) =>
-        Effect.gen(function* () {
-          yield* outside.book(actor, "flight")
-          yield* actor.ask(Counter.ref("c"), "Add", { by: 1 })
-          yield* actor.all([outside.book(actor, "hotel"), outside.book(actor, "car")])
-          yield* actor.step("taxi", Schema.Number, Effect.succeed(1), {
-            compensate: () => actor.ask(Counter.ref("c"), "Add", { by: 10 }),
-          })
-          return yield* actor.message.attempt === 1 ? terminal : Effect.succeed(1)
-        })
-      let failed = 0
-      const Saga = makeSaga(new Outside(), (actor) => saga(actor, outside), 3)
-      const deaths = yield* everyCommit({
-        actors: [Saga, Counter],
-        drive: ({ system }) => system.ask(Worker.ref("a"), "Work", { n: 1 }, { idempotencyKey: "k" }),
-        lastsMs: 1_000,
-        check: (world) =>
+  it.effect.each([false, true])(
+    "3.1 goes on where it was, wherever that is: all is undone, or nothing (before: %s)",
+    (before) =>
+      Effect.gen(function* () {
+        let outside = new Outside()
+        // It fails in its first attempt, and would not in another. Once that is written, it is so; before that, it is not.
+        const saga: Saga = (actor) =>
           Effect.gen(function* () {
-            const count = yield* Effect.orDie(world.system.ask(Counter.ref("c"), "Read", undefined))
-            expect(outside.story[0]).toBe("flight")
-            expect(outside.story.slice(1, 3).toSorted()).toEqual(["car", "hotel"])
-            const back = outside.story.slice(3)
-            const children = rows(world).filter(({ causationId }) => causationId !== null).length
-            if (row(world).status === "done") expect([back, count, children]).toEqual([[], 1, 1])
-            else {
-              failed++
-              expect([back, count, children]).toEqual([["-car", "-hotel", "-flight"], 11, 2])
-              const undone = ["taxi", "car", "hotel", "flight"]
-              expect([row(world).status, errorOf(world).undone]).toEqual(["failed", undone])
-            }
-            outside = new Outside()
-          }),
-      })
-      expect(deaths).toBeGreaterThan(14)
-      expect(failed).toBeGreaterThan(5)
-    }),
+            yield* outside.book(actor, "flight")
+            yield* actor.ask(Counter.ref("c"), "Add", { by: 1 })
+            yield* actor.all([outside.book(actor, "hotel"), outside.book(actor, "car")])
+            yield* actor.step("taxi", Schema.Number, Effect.succeed(1), {
+              compensate: () => actor.ask(Counter.ref("c"), "Add", { by: 10 }),
+            })
+            return yield* actor.message.attempt === 1 ? terminal : Effect.succeed(1)
+          })
+        let failed = 0
+        const Saga = makeSaga(new Outside(), (actor) => saga(actor, outside), 3)
+        const deaths = yield* everyCommit({
+          actors: [Saga, Counter],
+          before,
+          drive: ({ system }) => system.ask(Worker.ref("a"), "Work", { n: 1 }, { idempotencyKey: "k" }),
+          lastsMs: 1_000,
+          check: (world) =>
+            Effect.gen(function* () {
+              const count = yield* Effect.orDie(world.system.ask(Counter.ref("c"), "Read", undefined))
+              expect(outside.story[0]).toBe("flight")
+              expect(outside.story.slice(1, 3).toSorted()).toEqual(["car", "hotel"])
+              const back = outside.story.slice(3)
+              const children = rows(world).filter(({ causationId }) => causationId !== null).length
+              if (row(world).status === "done") expect([back, count, children]).toEqual([[], 1, 1])
+              else {
+                failed++
+                expect([back, count, children]).toEqual([["-car", "-hotel", "-flight"], 11, 2])
+                const undone = ["taxi", "car", "hotel", "flight"]
+                expect([row(world).status, errorOf(world).undone]).toEqual(["failed", undone])
+              }
+              outside = new Outside()
+            }),
+        })
+        expect(deaths).toBeGreaterThan(14)
+        expect(failed).toBeGreaterThan(5)
+      }),
   )
   it.effect("3.2 has as many attempts for that as it had for itself, and then says what is left", () =>
     Effect.gen(function* () {

@@ -13,8 +13,8 @@ type Store = MessageStore["Service"]
 /** A scenario that does not end within so many commits goes round in circles. */
 const COMMITS_MAX = 200
 
-/** Applies the first `last` commits, and never answers one from `last` on. */
-const dyingStore = (store: Store, last: number, reached: () => void): Store => {
+/** Applies the first `last` commits, but for the last one where it dies `before`; never answers one from `last` on. */
+const dyingStore = (store: Store, last: number, before: boolean, reached: () => void): Store => {
   let count = 0
   return MessageStore.of({
     ...store,
@@ -23,7 +23,7 @@ const dyingStore = (store: Store, last: number, reached: () => void): Store => {
         count++
         if (count < last) return store.commit(writes)
         reached()
-        return count === last ? Effect.andThen(store.commit(writes), Effect.never) : Effect.never
+        return count === last && !before ? Effect.andThen(store.commit(writes), Effect.never) : Effect.never
       }),
   })
 }
@@ -32,19 +32,30 @@ export interface Scenario<A extends Actor.AnyActor> {
   readonly actors: ReadonlyArray<A>
   /** Sends; runs again after the death, so it must use idempotency keys. */
   readonly drive: (world: World) => Effect.Effect<unknown, unknown>
+  /**
+   * Whether it dies before the commit is written and not after. That leaves the log of the commit before; but what was done
+   * outside since is done. Default false.
+   */
+  readonly before?: boolean
   /** How much time passes before and after the death, in milliseconds. */
   readonly lastsMs?: number
   readonly check: (world: World, died: number) => Effect.Effect<void>
 }
 
 /** Gives how often it died. */
-export const everyCommit = <A extends Actor.AnyActor>({ actors, check, drive, lastsMs = 0 }: Scenario<A>) =>
+export const everyCommit = <A extends Actor.AnyActor>({
+  actors,
+  before = false,
+  check,
+  drive,
+  lastsMs = 0,
+}: Scenario<A>) =>
   Effect.gen(function* () {
     for (let last = 1; last <= COMMITS_MAX; last++) {
       let died = false
       const world = yield* makeWorld({
         actors,
-        wrap: (store) => dyingStore(store, last, () => (died = true)),
+        wrap: (store) => dyingStore(store, last, before, () => (died = true)),
       })
       const run = Effect.gen(function* () {
         yield* Effect.forkDetach(Effect.ignore(drive(world)))
@@ -58,7 +69,7 @@ export const everyCommit = <A extends Actor.AnyActor>({ actors, check, drive, la
       if (!died) return last - 1
       // Half of them die again, soon after they have come back.
       const second = last % 2 === 0 ? Number.POSITIVE_INFINITY : 1 + (last % 4)
-      yield* world.crashInto({ actors, wrap: (store) => dyingStore(store, second, () => {}) })
+      yield* world.crashInto({ actors, wrap: (store) => dyingStore(store, second, before, () => {}) })
       yield* run
       yield* world.crashInto({ actors })
       yield* run
