@@ -452,4 +452,24 @@ describe("4 linked actors", () => {
       expect(reads).toBe(LINKED_MAX - 1)
     }),
   )
+  it.effect("4.6 end with each other whenever the process dies", () =>
+    Effect.gen(function* () {
+      const deaths = yield* everyCommit({
+        actors: [Mortal, Mourner],
+        drive: (world) =>
+          Effect.gen(function* () {
+            yield* world.system.ask(Mourner.ref("m"), "Do", { what: "link", id: "a" }, { idempotencyKey: "l" })
+            yield* Effect.ignore(world.system.ask(Mortal.ref("a"), "Work", { n: 13 }, { idempotencyKey: "k" }))
+            yield* turns
+          }),
+        check: (world) =>
+          Effect.gen(function* () {
+            yield* turns
+            const state = (key: string) => world.log.actors.get(key)?.lifecycle
+            expect([state("mortal/a"), state("mourner/m"), watches(world)]).toEqual(["failed", "failed", []])
+          }),
+      })
+      expect(deaths).toBeGreaterThan(5)
+    }),
+  )
 })
