@@ -46,7 +46,8 @@ export interface SendOptions {
   readonly traceId?: string
   /**
    * Called with the message's id when it is on disk, before the reply is waited for: the id is what a client comes back
-   * with. Of a message that repeats an idempotency key it is the first one's.
+   * with. Of a message that repeats an idempotency key it is the first one's. A handler's `send` gives the id itself, and
+   * leaves with the seal: it does not call this.
    */
   readonly onAccepted?: (messageId: string) => void
 }
