@@ -5,7 +5,7 @@ import Database from "better-sqlite3"
 import { Effect, Result, type Scope } from "effect"
 import { expect, it } from "vitest"
 import { guardWal } from "../src/care/guardWal.ts"
-import { LOOK_EVERY_MS, makeWalGuard, type WalState } from "../src/care/WalGuard.ts"
+import { HELP_PAGES, LOOK_EVERY_MS, makeWalGuard, type WalState } from "../src/care/WalGuard.ts"
 import { SqliteStore } from "../src/index.ts"
 import { openDatabase } from "../src/openDatabase.ts"
 import { temporaryFile } from "./support/temporaryFolder.ts"
@@ -64,6 +64,7 @@ it("looks once a second, says once what is over, and shrinks only what is nearly
     },
     setOver: (isOver) => said.push(isOver ? "over" : "within"),
     inherited: () => said.push("inherited"),
+    rest: () => said.push("rest"),
   })
   const after = (byMs: number): ReadonlyArray<string> => {
     clock.pass(byMs)
@@ -71,7 +72,6 @@ it("looks once a second, says once what is over, and shrinks only what is nearly
     return said.splice(0)
   }
   expect(said.splice(0)).toEqual(["look"])
-  expect(after(0)).toEqual(["look"])
   expect(after(LOOK_EVERY_MS - 1)).toEqual([])
   state = { log: 5_000, checkpointed: 0 }
   expect(after(1)).toEqual(["look", "over", "copy"])
@@ -81,7 +81,7 @@ it("looks once a second, says once what is over, and shrinks only what is nearly
   state = { log: 5_000, checkpointed: 1_000 }
   expect(after(LOOK_EVERY_MS)).toEqual(["look", "truncate", "copy"])
   mayTruncate = true
-  expect(after(LOOK_EVERY_MS)).toEqual(["look", "truncate", "within"])
+  expect(after(LOOK_EVERY_MS)).toEqual(["look", "truncate", "rest", "within"])
   state = { log: 10, checkpointed: 0 }
   expect(after(LOOK_EVERY_MS)).toEqual(["look"])
   guard.stop()
@@ -99,19 +99,46 @@ it("makes small what is found at the beginning, from 16 MB on, whatever the limi
       truncate: () => true,
       setOver: (isOver) => said.push(isOver ? "over" : "within"),
       inherited: ({ log }) => said.push(`inherited ${log}`),
+      rest: () => said.push("rest"),
     })
     return { said, guard }
   }
   expect(guardOf(() => ({ log: 4_000, checkpointed: 0 })).said).toEqual([])
   // All of it is in the database but for the last pages.
-  expect(guardOf(() => ({ log: 9_000, checkpointed: 8_000 })).said).toEqual(["inherited 9000", "within"])
+  expect(guardOf(() => ({ log: 9_000, checkpointed: 8_000 })).said).toEqual(["inherited 9000", "rest", "within"])
   let checkpointed = 0
   const { guard, said } = guardOf(() => ({ log: 9_000, checkpointed }))
   expect(said).toEqual(["inherited 9000", "copy"])
   checkpointed = 6_000
   clock.pass(LOOK_EVERY_MS)
   guard.flushed()
-  expect(said.slice(2)).toEqual(["within"])
+  expect(said.slice(2)).toEqual(["rest", "within"])
+})
+
+it("has a thread help from 24 MB on, and says nothing of it below the limit", () => {
+  const clock = makeClock()
+  const said: Array<string> = []
+  let state: WalState = { log: 0, checkpointed: 0 }
+  const guard = makeWalGuard(1_000_000, {
+    ...clock,
+    look: () => state,
+    copy: () => said.push("copy"),
+    truncate: () => true,
+    setOver: () => said.push("said"),
+    inherited: () => said.push("said"),
+    rest: () => said.push("rest"),
+  })
+  const at = (log: number, checkpointed: number): ReadonlyArray<string> => {
+    state = { log, checkpointed }
+    clock.pass(LOOK_EVERY_MS)
+    guard.flushed()
+    return said.splice(0)
+  }
+  expect(at(HELP_PAGES, 0)).toEqual([])
+  expect(at(HELP_PAGES + 1, 0)).toEqual(["copy"])
+  expect(at(9_000, 1_000)).toEqual(["copy"])
+  expect(at(9_000, 6_000)).toEqual(["rest"])
+  expect(at(5, 0)).toEqual([])
 })
 
 it("a real reader holds it, the thread copies when it has gone, and the file is emptied", () =>

@@ -18,6 +18,8 @@ export interface WalPorts {
   readonly copy: () => void
   /** Copies the rest and empties the file; false where somebody reads in it. */
   readonly truncate: () => boolean
+  /** The log is small, and commits copy it by themselves again. */
+  readonly rest: () => void
   /** The log is past its limit, or small again. */
   readonly setOver: (isOver: boolean) => void
   /** The owner before left a log behind that is too large to be copied on the loop. */
@@ -38,16 +40,25 @@ export interface WalGuard {
   readonly stop: () => void
 }
 
+/**
+ * Past 24 MB a thread helps, said or not: it is more than commits let it grow to, or a thread that checkpoints anyway, so a
+ * reader holds it back, and when that one goes the next commit would copy all of it on the loop.
+ */
+export const HELP_PAGES = 6_000
+
 /** @param pagesMax pages in the log past which it is said; what is found at the beginning is made small from 16 MB on */
 export const makeWalGuard = (pagesMax: number, ports: WalPorts): WalGuard => {
   let nextLookMs = 0
-  let isOver = false
+  let isHelping = false
+  let isSaid = false
   let takeBack: (() => void) | undefined
 
   const shrink = ({ log, checkpointed }: WalState): void => {
     if (log - checkpointed <= REST_PAGES_MAX && ports.truncate()) {
-      isOver = false
-      ports.setOver(false)
+      isHelping = false
+      ports.rest()
+      if (isSaid) ports.setOver(false)
+      isSaid = false
       return
     }
     ports.copy()
@@ -58,27 +69,24 @@ export const makeWalGuard = (pagesMax: number, ports: WalPorts): WalGuard => {
     }, LOOK_EVERY_MS)
   }
 
-  const visit = (): void => {
+  const visit = (isFirst = false): void => {
     nextLookMs = ports.now() + LOOK_EVERY_MS
     try {
       const state = ports.look()
-      if (!isOver && state.log > pagesMax) {
-        isOver = true
+      if (isFirst && state.log > REST_PAGES_MAX) {
+        isSaid = true
+        ports.inherited(state)
+      } else if (!isSaid && state.log > pagesMax) {
+        isSaid = true
         ports.setOver(true)
       }
-      if (isOver) shrink(state)
+      isHelping ||= isSaid || state.log > HELP_PAGES
+      if (isHelping) shrink(state)
     } catch {
       // A disk in trouble: the commits that meet it say so, and the next look tries again.
     }
   }
-
-  const found = ports.look()
-  if (found.log > REST_PAGES_MAX) {
-    isOver = true
-    ports.inherited(found)
-    nextLookMs = ports.now() + LOOK_EVERY_MS
-    shrink(found)
-  }
+  visit(true)
 
   return {
     flushed: () => {

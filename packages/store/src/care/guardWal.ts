@@ -27,6 +27,7 @@ export const guardWal = (wal: GuardedWal): OpenWalGuard => {
   const pageBytes = Number(database.pragma("page_size", { simple: true }))
   const noop = database.prepare<[], WalState>("pragma wal_checkpoint(noop)")
   const look = (): WalState => noop.get() ?? { log: 0, checkpointed: 0 }
+  const emptied = database.prepare<[], { readonly busy: number }>("pragma wal_checkpoint(truncate)")
   let helper: Checkpointer | undefined
   let ended: Promise<void> = Promise.resolve()
 
@@ -49,19 +50,14 @@ export const guardWal = (wal: GuardedWal): OpenWalGuard => {
       const copying = wal.checkpointer ?? helper
       copying?.flushed()
     },
-    truncate: () => {
-      const [result] = database.pragma("wal_checkpoint(truncate)") as ReadonlyArray<{ readonly busy: number }>
-      return result?.busy === 0
-    },
+    truncate: () => emptied.get()?.busy === 0,
+    rest: dismiss,
     setOver: (isOver) => {
       if (isOver) {
         wal.warn(
           `${file}-wal has more than ${Math.floor(walBytesMax / MEGABYTE)} MB: somebody reads ${file} in a transaction that does not end, or has just written that much at once; it grows until that is over (fuser ${file} names who has it open).`,
         )
-      } else {
-        dismiss()
-        wal.inform(`${file}-wal is small again.`)
-      }
+      } else wal.inform(`${file}-wal is small again.`)
     },
     inherited: ({ log }) =>
       wal.inform(
