@@ -284,6 +284,48 @@ describe("2 a compensation", () => {
       expect(outside.story).toEqual(["flight", "-flight"])
     }),
   )
+  it.effect("2.6 that does not end is given up, try for try, and holds nobody for ever", () =>
+    Effect.gen(function* () {
+      let tries = 0
+      const saga: Saga = (actor) =>
+        Effect.andThen(
+          actor.step("stuck", Schema.Number, Effect.succeed(1), {
+            compensate: () =>
+              Effect.andThen(
+                Effect.sync(() => tries++),
+                Effect.never,
+              ),
+          }),
+          terminal,
+        )
+      const world = yield* makeWorld({ actors: [makeSaga(new Outside(), saga)] })
+      const id = yield* world.system.tell(Worker.ref("a"), "Work", { n: 1 })
+      for (let minute = 0; minute < 6; minute++) {
+        yield* turns
+        yield* TestClock.adjust(61_000)
+      }
+      yield* turns
+      const why = "it did not end within 60000 ms"
+      expect((yield* world.system.outcome(id)).error).toMatchObject({ notUndone: [{ step: "stuck", why }] })
+      expect(tries).toBe(5)
+    }),
+  )
+  it.effect("2.7 has nobody to run it where its actor is gone, and the end says so", () =>
+    Effect.gen(function* () {
+      const outside = new Outside()
+      const saga = threeThen((actor) => Effect.as(actor.sleep("1 hour"), 1))
+      const world = yield* makeWorld({ actors: [makeSaga(outside, saga)] })
+      const id = yield* world.system.tell(Worker.ref("a"), "Work", { n: 1 })
+      yield* turns
+      yield* world.system.stop({ type: "worker", id: "a" }, "no longer wanted")
+      yield* TestClock.adjust(3_600_000)
+      yield* turns
+      const { error, status } = yield* world.system.outcome(id)
+      expect([status, outside.undone.size]).toEqual(["dead", 0])
+      const why = "worker/a is stopped"
+      expect(error).toMatchObject({ notUndone: [{ why }, { why }, { why }] })
+    }),
+  )
   it.effect("2.5 is heard of by running its handler again, where that was cut off before it had said all", () =>
     Effect.gen(function* () {
       const gate = new Gate()

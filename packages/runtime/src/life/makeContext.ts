@@ -280,7 +280,11 @@ class HandlerContext implements ErasedContext, Attempt {
   }
 
   get emit(): ErasedContext["emit"] {
-    return (chunk) => this.#writer?.emit(chunk) ?? this.#noStream()
+    return (chunk) => {
+      // Recalled for its compensations, a handler says nothing new.
+      if (this.#journal?.mode === "recall") return Effect.void
+      return this.#writer?.emit(chunk) ?? this.#noStream()
+    }
   }
 
   get resume(): ErasedContext["resume"] {

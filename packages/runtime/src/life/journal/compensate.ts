@@ -17,6 +17,8 @@ import { byPlace, endOrdinal, undoOrdinal } from "./Space.ts"
 
 /** As often as a message: who is not up again after these is for a person to look at. */
 const TRIES_MAX = 5
+/** One try: what takes longer than this outside is likely lost, and would hold its actor for ever. */
+const TRY_MS_MAX = 60_000
 /** A handler that is recalled reads its records and no more; one that takes longer is not the one that made them. */
 const RECALL_MS_MAX = 10_000
 
@@ -59,8 +61,12 @@ const isTerminal = (cause: Cause.Cause<unknown>): boolean =>
 
 /** Runs one compensation until it succeeds, within its tries; gives why it did not. */
 const undoOne = Effect.fnUntraced(function* (journal: Journal, run: Effect.Effect<unknown, unknown>) {
+  const bounded = Effect.timeoutOrElse(run, {
+    duration: TRY_MS_MAX,
+    orElse: () => Effect.fail(new Error(`it did not end within ${TRY_MS_MAX} ms`)),
+  })
   for (let tries = 1; ; tries++) {
-    const exit = yield* Effect.exit(run)
+    const exit = yield* Effect.exit(bounded)
     if (Exit.isSuccess(exit)) return null
     if (tries >= TRIES_MAX || isTerminal(exit.cause)) return whyOf(exit.cause)
     yield* Effect.sleep(backoffMs(RETRY_DEFAULT.backoff, tries, journal.system.random()))
