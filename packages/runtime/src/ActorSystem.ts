@@ -13,6 +13,7 @@ import { Clock, Context, Deferred, Effect, Fiber, Layer, Random, Schema, type Sc
 import type { AnyActor, Services } from "./actor/Actor.ts"
 import type { Ask, AskStream, ReadStream, SendOptions, StreamOptions, Tell } from "./actor/ActorContext.ts"
 import { type BoundRef, bindRef, type Sending } from "./actor/BoundRef.ts"
+import { IDLE_MS_MIN } from "./actor/checkDefinition.ts"
 import type { LifecycleState } from "./actor/lifecycle.ts"
 import type { Ref } from "./actor/Ref.ts"
 import { Registry } from "./actor/Registry.ts"
@@ -41,6 +42,7 @@ import { type ActorOperations, type Operations, OperatorPort, type RedriveFailur
 import type { CommitFailure, ReadFailure } from "./ports/StoreFailure.ts"
 import { actorOperations } from "./supervision/actorOperations.ts"
 import type { SupervisorGroup } from "./supervision/makeSupervisor.ts"
+import { Passivator } from "./supervision/Passivator.ts"
 import type { AnyPool } from "./supervision/Pool.ts"
 import { recallSuspended } from "./supervision/recallSuspended.ts"
 import { SupervisionTree } from "./supervision/SupervisionTree.ts"
@@ -148,6 +150,10 @@ const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined =>
     const min = setting === "drainMsMax" || setting === "escalationsMax" ? 0 : 1
     if (value === undefined || (Number.isSafeInteger(value) && value >= min)) continue
     return `${setting} must be a whole number, ${min} or more, and is ${value}`
+  }
+  const { idleMsMax = IDLE_MS_MIN } = options
+  if (!(Number.isSafeInteger(idleMsMax) && idleMsMax >= IDLE_MS_MIN)) {
+    return `idleMsMax must be a whole number, ${IDLE_MS_MIN} or more, and is ${idleMsMax}`
   }
   const { keyWindowMs = KEY_WINDOW_MS.min } = options
   const { max, min } = KEY_WINDOW_MS
@@ -273,6 +279,7 @@ const resume = Effect.fnUntraced(function* (system: System, life: Life, supervis
     if (system.backlog !== undefined) keepGoing(system, backlog.goOn)
   }
   keepGoing(system, agenda.run())
+  keepGoing(system, new Passivator(system, supervisor).run())
 })
 
 const open = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyActor>) {

@@ -101,6 +101,12 @@ export interface ActorOptions<T extends AnyTask, S extends Schema.Codec<unknown,
   readonly supervision?: Partial<Supervision>
   readonly retry?: Partial<RetryPolicy>
   readonly mailbox?: Partial<MailboxOptions>
+  /**
+   * How long an actor that nobody uses stays in memory, in milliseconds, from 1,000 on; it leaves up to a quarter later.
+   * Default the system's. An actor with a start stays unless it says this itself: what it holds, such as a model, may take
+   * longer to bring back than a message can wait. A pool's targets stay.
+   */
+  readonly idleMsMax?: number
 }
 
 /** An actor as the runtime sees it, whatever its types. */
@@ -114,6 +120,8 @@ export interface AnyActor {
   readonly supervision: Supervision
   readonly retry: RetryPolicy
   readonly mailbox: MailboxOptions
+  /** Undefined where the system's counts. */
+  readonly idleMsMax: number | undefined
   readonly encodeState: (state: unknown) => Effect.Effect<string, Schema.SchemaError>
   readonly decodeState: (text: string) => Effect.Effect<unknown, Schema.SchemaError>
   readonly initialState: (id: string) => unknown
@@ -183,6 +191,7 @@ export const make = <
     supervision: { ...SUPERVISION_DEFAULT, ...options.supervision },
     retry: { ...RETRY_DEFAULT, ...options.retry },
     mailbox: { ...MAILBOX_DEFAULT, ...options.mailbox },
+    idleMsMax: options.idleMsMax,
     encodeState: encodeJsonText(state),
     decodeState: decodeJsonText(state),
     initialState: (id) => (isInitializer(initialState) ? initialState(id) : (initialState ?? null)),

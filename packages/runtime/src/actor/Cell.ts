@@ -10,8 +10,11 @@ import { Bag } from "./Bag.ts"
 import { takesMessages } from "./lifecycle.ts"
 import { Mailbox, type Queued, type Tally } from "./Mailbox.ts"
 import { Pace } from "./Pace.ts"
-import { initialLifecycle, type Lifecycle } from "./stepLifecycle.ts"
+import type { Lifecycle } from "./stepLifecycle.ts"
 import type { WaitingLine } from "./WaitingLine.ts"
+
+/** Shared by all that have nothing to write. */
+const NOTHING: ReadonlyArray<never> = []
 
 export class Cell<M extends Queued> {
   readonly address: Address
@@ -52,20 +55,29 @@ export class Cell<M extends Queued> {
   /** Holds the resource while there is one. */
   scope: Scope.Closeable | undefined = undefined
   /** Lifecycle changes that wait to ride in the next commit. */
-  unwritten: Array<Write> = []
+  unwritten: ReadonlyArray<Write> = NOTHING
   /** Whether its log says already that a journal, or the state, has half the size that it may have. */
   warnedOfJournal = false
   warnedOfState = false
   /** The target of a pool, which refers to it. */
   pooled = false
 
-  /** @param tally counts what waits in all mailboxes */
-  constructor(address: Address, actor: AnyActor, tally?: Tally) {
+  /** Times it was used since it was last looked at, and before, half of it forgotten each time. */
+  uses = 0
+  heat = 0
+  /** Looks in a row that found it unused. */
+  quiet = 0
+
+  /**
+   * @param first how its type begins
+   * @param tally counts what waits in all mailboxes
+   */
+  constructor(address: Address, actor: AnyActor, first: Lifecycle, tally?: Tally) {
     this.address = address
     this.key = formatAddress(address)
     this.actor = actor
     this.mailbox = new Mailbox(actor.mailbox.strict, actor.mailbox.ageingMs, tally)
-    this.lifecycle = initialLifecycle(actor.supervision)
+    this.lifecycle = first
   }
 
   pace(nowMs: number): Pace {
@@ -78,11 +90,20 @@ export class Cell<M extends Queued> {
     return this.actor.concurrency - this.running.size - this.reserved
   }
 
-  /** Whether it may be dropped: nothing is in it, or on its way, that the store could not bring back. */
-  get idle(): boolean {
+  /** It is looked at: what it was used for counts half as much at the next look. */
+  cool(): void {
+    this.heat = (this.heat + this.uses) >> 1
+    this.uses = 0
+  }
+
+  /** Whether nothing is in it, or on its way. */
+  get empty(): boolean {
     const messages = this.running.size + this.reserved + this.expected + this.ending + this.mailbox.size
-    // What has failed, or is being restarted, is so nowhere else than here.
-    const kept = this.lifecycle.state !== "ready" || this.scope !== undefined || this.pooled
-    return messages === 0 && this.line === undefined && !kept && this.unwritten.length === 0
+    return messages === 0 && this.line === undefined && this.unwritten.length === 0
+  }
+
+  /** Whether it may be dropped: there is nothing that the store could not bring back. */
+  get idle(): boolean {
+    return this.empty && this.lifecycle.state === "ready" && this.scope === undefined && !this.pooled
   }
 }

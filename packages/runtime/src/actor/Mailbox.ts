@@ -35,8 +35,8 @@ export class Mailbox<M extends Queued> {
   readonly #lanes: Array<Lane<M>> = []
   /** How many are in the lanes. */
   #queued = 0
-  /** Not due yet. */
-  readonly #delayed = new Set<M>()
+  /** Not due yet; made when something is not. */
+  #delayed: Set<M> | undefined = undefined
   /** Put aside by the actor; made when it does so. */
   #stashed: Set<M> | undefined = undefined
 
@@ -52,7 +52,7 @@ export class Mailbox<M extends Queued> {
   }
 
   get size(): number {
-    return this.#queued + this.#delayed.size + this.stashed
+    return this.#queued + (this.#delayed?.size ?? 0) + this.stashed
   }
 
   /** How many are put aside. */
@@ -67,13 +67,13 @@ export class Mailbox<M extends Queued> {
 
   push(message: M, nowMs: number): void {
     this.#tally.count++
-    if (message.dueAtMs > nowMs && !this.#strict) this.#delayed.add(message)
+    if (message.dueAtMs > nowMs && !this.#strict) this.#delay(message)
     else this.#insert(message)
   }
 
   /** The time has come for a delayed message. */
   due(message: M): void {
-    if (this.#delayed.delete(message)) this.#insert(message)
+    if (this.#delayed?.delete(message) === true) this.#insert(message)
   }
 
   /** Puts a message aside. It holds nobody back, in a strict mailbox either. */
@@ -105,7 +105,7 @@ export class Mailbox<M extends Queued> {
   }
 
   remove(message: M): boolean {
-    if (!this.#delayed.delete(message) && this.#stashed?.delete(message) !== true) {
+    if (this.#delayed?.delete(message) !== true && this.#stashed?.delete(message) !== true) {
       const lane = this.#lanes.find(({ priority }) => priority === message.envelope.priority)
       if (lane?.remove(message) !== true) return false
       this.#left(lane)
@@ -124,7 +124,7 @@ export class Mailbox<M extends Queued> {
       if (found !== undefined && found.order < (oldest?.order ?? Number.POSITIVE_INFINITY)) oldest = found
     }
     for (const lane of this.#lanes) if (lane.priority <= priority) consider(lane.find(wanted))
-    for (const message of this.#delayed) {
+    for (const message of this.#delayed ?? []) {
       if (message.envelope.priority <= priority && wanted(message)) consider(message)
     }
     return oldest
@@ -132,7 +132,12 @@ export class Mailbox<M extends Queued> {
 
   /** Every waiting message: the due ones, the highest priority first, then the others, then what was put aside. */
   all(): ReadonlyArray<M> {
-    return [...this.#lanes.flatMap((lane) => lane.all()), ...this.#delayed, ...(this.#stashed ?? [])]
+    return [...this.#lanes.flatMap((lane) => lane.all()), ...(this.#delayed ?? []), ...(this.#stashed ?? [])]
+  }
+
+  #delay(message: M): void {
+    this.#delayed ??= new Set()
+    this.#delayed.add(message)
   }
 
   #insert(message: M): void {

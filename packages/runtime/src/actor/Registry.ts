@@ -1,12 +1,13 @@
 /**
- * The boundary between a name and its actor in memory: one cell an address, made on first use, dropped when idle and
- * long unused.
+ * The boundary between a name and its actor in memory: one cell an address, made on first use, dropped when idle: after a
+ * time (`Passivator`), or past a limit, those first that are seldom used.
  */
 import { type Address, formatAddress } from "../message/Address.ts"
 import type { AnyActor } from "./Actor.ts"
 import { Cell } from "./Cell.ts"
 import type { Queued, Tally } from "./Mailbox.ts"
-import { initialLifecycle } from "./stepLifecycle.ts"
+import { initialLifecycle, type Lifecycle } from "./stepLifecycle.ts"
+import { Tombstones } from "./Tombstones.ts"
 
 /** Cells looked at when one is added past the limit: enough to keep up with any rate of new actors. */
 const EVICT_LOOK_MAX = 16
@@ -14,12 +15,19 @@ const EVICT_LOOK_MAX = 16
 export class Registry<M extends Queued> {
   readonly #cells = new Map<string, Cell<M>>()
   readonly #residentMax: number
+  /** How an actor begins, shared by all of its type. */
+  readonly #first = new Map<AnyActor, Lifecycle>()
+  readonly #gone: Tombstones
   /** What waits in all mailboxes, or is on its way into one. */
   readonly waiting: Tally = { count: 0 }
 
-  /** @param residentMax idle actors kept in memory, by how recently they were used */
-  constructor(residentMax: number) {
+  /**
+   * @param residentMax idle actors kept in memory
+   * @param gone those that have failed or been stopped, and have left it
+   */
+  constructor(residentMax: number, gone = new Tombstones()) {
     this.#residentMax = residentMax
+    this.#gone = gone
   }
 
   get size(): number {
@@ -30,17 +38,14 @@ export class Registry<M extends Queued> {
     const key = formatAddress(address)
     const known = this.#cells.get(key)
     if (known !== undefined) {
-      // A Map keeps insertion order: putting a used cell at the end leaves the longest unused one in front.
-      if (this.#cells.size >= this.#residentMax) {
-        this.#cells.delete(key)
-        this.#cells.set(key, known)
-      }
+      known.uses++
       return known
     }
-    const cell = new Cell<M>(address, actor, this.waiting)
-    // An actor without a start has nothing to wait for: it is ready from the first message on.
-    if (actor.start === undefined) {
-      cell.lifecycle = { ...initialLifecycle(actor.supervision), state: "ready" }
+    const cell = new Cell<M>(address, actor, this.#firstOf(actor), this.waiting)
+    const tombstone = this.#gone.take(key)
+    if (tombstone !== undefined) {
+      cell.lifecycle = { ...cell.lifecycle, state: tombstone.state }
+      cell.reason = tombstone.reason
     }
     this.#add(cell)
     return cell
@@ -65,18 +70,42 @@ export class Registry<M extends Queued> {
     return this.#cells.values()
   }
 
+  /** Takes an actor out of memory that is `idle`, or gone and `empty`. */
+  drop(cell: Cell<M>): void {
+    if (this.#cells.get(cell.key) !== cell) return
+    this.#cells.delete(cell.key)
+    const { state } = cell.lifecycle
+    if (state === "failed" || state === "stopped") this.#gone.put(cell.key, { state, reason: cell.reason })
+  }
+
+  /** An actor without a start has nothing to wait for: it is ready from the first message on. */
+  #firstOf(actor: AnyActor): Lifecycle {
+    const known = this.#first.get(actor)
+    if (known !== undefined) return known
+    const initial = initialLifecycle(actor.supervision)
+    const first: Lifecycle = actor.start === undefined ? { ...initial, state: "ready" } : initial
+    this.#first.set(actor, first)
+    return first
+  }
+
   /** Makes room before it adds, so that the new cell, which is idle still, is not the one to go. */
   #add(cell: Cell<M>): void {
-    let looked = 0
-    for (const other of this.#cells.values()) {
-      if (this.#cells.size < this.#residentMax || looked++ >= EVICT_LOOK_MAX) break
-      if (other.idle) this.#cells.delete(other.key)
-      else {
-        // Busy ones go to the back, or they would be looked at every time and hide the idle ones behind them.
-        this.#cells.delete(other.key)
-        this.#cells.set(other.key, other)
-      }
-    }
+    if (this.#cells.size >= this.#residentMax) this.#makeRoom()
     this.#cells.set(cell.key, cell)
+  }
+
+  /** Of the next few in turn, the idle ones go, the least used first; the others are looked at again a round later. */
+  #makeRoom(): void {
+    const looked: Array<Cell<M>> = []
+    for (const cell of this.#cells.values()) {
+      if (looked.length >= EVICT_LOOK_MAX) break
+      looked.push(cell)
+    }
+    const idle = looked.filter((cell) => cell.idle).sort((a, b) => a.heat + a.uses - (b.heat + b.uses))
+    const going = new Set(idle.slice(0, this.#cells.size - this.#residentMax + 1))
+    for (const cell of looked) {
+      this.#cells.delete(cell.key)
+      if (!going.has(cell)) this.#cells.set(cell.key, cell)
+    }
   }
 }

@@ -19,10 +19,14 @@ interface Definition {
   readonly whenFull: string
   readonly waitersMax: number
   readonly ageingMs: number
+  readonly idleMsMax: number | undefined
 }
 
 /** A day: who would have priorities last longer wants two actors. */
 const AGEING_MS_MAX = 86_400_000
+
+/** Below that, actors would come and go between two messages of one conversation. */
+export const IDLE_MS_MIN = 1_000
 
 const whole = (name: string, value: number, min: number): string | undefined =>
   Number.isSafeInteger(value) && value >= min
@@ -64,6 +68,7 @@ const mistakeIn = (definition: Definition): string | undefined => {
     whole("mailbox.capacity", definition.capacity, 1) ??
     whole("mailbox.waitersMax", definition.waitersMax, 1) ??
     oneOf("mailbox.whenFull", definition.whenFull, ["reject", "wait", "dropOldest"]) ??
+    whole("idleMsMax", definition.idleMsMax ?? IDLE_MS_MIN, IDLE_MS_MIN) ??
     wholeUpTo("mailbox.ageingMs", definition.ageingMs, 1, AGEING_MS_MAX)
   )
 }

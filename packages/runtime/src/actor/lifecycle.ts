@@ -36,6 +36,8 @@ export type LifecycleInput =
   /** It works, but worse: on a fallback device, slower than its goal. */
   | { readonly type: "DEGRADED" }
   | { readonly type: "RECOVERED" }
+  /** Nobody has used it for a while: its resource goes, until somebody does. */
+  | { readonly type: "PASSIVATED" }
   | { readonly type: "SUSPEND" }
   | { readonly type: "RESUME" }
   /** Finish what is running, take nothing new. */
@@ -52,6 +54,8 @@ export interface LifecycleContext {
 
 /** Whoever brings it back gives it a fresh budget, or its next crash would be its last. */
 const wantedAgain = { target: "starting", actions: "forget" } as const
+/** As one that is restarted: what comes meanwhile waits until the resource is released. */
+const resting = { PASSIVATED: "restarting" } as const
 const again = { target: "restarting", actions: "forget" } as const
 
 export const lifecycle = setup({
@@ -85,8 +89,10 @@ export const lifecycle = setup({
   },
   states: {
     starting: { on: { STARTED: "ready", SUSPEND: "suspended", RECYCLE: "restarting" } },
-    ready: { on: { DEGRADED: "degraded", SUSPEND: "suspended", DRAIN: "draining", RECYCLE: "restarting" } },
-    degraded: { on: { RECOVERED: "ready", SUSPEND: "suspended", DRAIN: "draining", RECYCLE: "restarting" } },
+    ready: { on: { DEGRADED: "degraded", SUSPEND: "suspended", DRAIN: "draining", RECYCLE: "restarting", ...resting } },
+    degraded: {
+      on: { RECOVERED: "ready", SUSPEND: "suspended", DRAIN: "draining", RECYCLE: "restarting", ...resting },
+    },
     // What breaks meanwhile is made anew when it is resumed.
     suspended: { on: { RESUME: "ready", RESTART: "starting", DRAIN: "draining", CRASHED: {} } },
     draining: { on: { DRAINED: "stopped", CRASHED: "stopped" } },

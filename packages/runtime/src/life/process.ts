@@ -8,6 +8,7 @@ import { migrateState } from "../actor/migrateState.ts"
 import type { TaskCodec } from "../actor/Task.ts"
 import { TerminalActorFailed, TerminalInvalidMessage, TerminalUnknownTask } from "../message/DeliveryFailure.ts"
 import { TerminalStateTooLarge } from "../message/StepFailure.ts"
+import type { Write } from "../ports/Write.ts"
 import { recallCrashes } from "../supervision/recallCrashes.ts"
 import { poolOf } from "./deliver.ts"
 import type { HandOver } from "./handOn.ts"
@@ -100,7 +101,7 @@ export const loadState = Effect.fnUntraced(function* (system: System, cell: Live
   const from = row?.lifecycle ?? "starting"
   // The first message is what starts an actor without a start, and brings back one that had failed in another process.
   if (actor.start !== undefined || from === "ready" || cell.lifecycle.state !== "ready") return
-  cell.unwritten.push({
+  const started: Write = {
     _tag: "LifecycleEvent",
     address: cell.address,
     from,
@@ -108,7 +109,8 @@ export const loadState = Effect.fnUntraced(function* (system: System, cell: Live
     event: "STARTED",
     reason: row === undefined ? "first message" : "first message since the system was opened",
     atMs: system.now(),
-  })
+  }
+  cell.unwritten = [...cell.unwritten, started]
 })
 
 /** `Effect.orDie`, that costs nothing where there is nothing to die of. */

@@ -335,6 +335,22 @@ export class Supervisor implements Supervision, StarterEvents {
     return true
   }
 
+  /** Lets an unused actor's resource go; its next message starts it again. It is dropped, if none has come meanwhile. */
+  passivate(cell: LiveCell, reason: string): void {
+    if (!cell.empty || !this.#step(cell, { type: "PASSIVATED" }, reason)) return
+    const rested = (): void => {
+      if (cell.lifecycle.state !== "restarting" || cell.scope !== undefined) return
+      if (!cell.empty) this.#startAgain(cell, "wanted again")
+      else if (this.#step(cell, { type: "RESTART" }, "its resource is released")) this.#system.registry.drop(cell)
+    }
+    // A resource that does not let go is not waited for when somebody wants the actor.
+    const stop = after(this.#system, this.#system.settings.drainMsMax, rested)
+    this.#system.fork(this.#starter.release(cell)).addObserver(() => {
+      stop()
+      rested()
+    })
+  }
+
   #release(cell: LiveCell): void {
     this.#system.fork(this.#starter.release(cell))
   }
