@@ -15,18 +15,20 @@ const ask = (atMs: number, to: string, script: number, terms: Call["terms"] = {}
   leavesAfterMs: undefined,
 })
 
-const violationsOf = (
+const simulate = (
   actions: SimulationPlan["actions"],
   faults: SimulationPlan["faults"],
   scripts: ReadonlyArray<ReadonlyArray<Act>>,
   seed = 1,
-): ReadonlyArray<string> =>
+) =>
   simulatePlan({
     seed,
     actions,
     faults,
     scripts: scripts.map((acts) => ({ acts, resumes: false, revised: false })),
-  }).violations
+  })
+
+const violationsOf = (...plan: Parameters<typeof simulate>): ReadonlyArray<string> => simulate(...plan).violations
 
 describe("a clock that is set back", () => {
   it("1 holds back nothing that was not put off: a process that starts later runs it in its turn", () => {
@@ -62,5 +64,50 @@ describe("a clock that is set forward", () => {
     ] as const
     const forward = { kind: "clock", atMs: 6, byMs: 500 } as const
     expect(violationsOf([ask(0, "planner/0", 0, { timeoutMs: 300 })], [forward], [asks, []])).toEqual([])
+  })
+})
+
+describe("what a handler did", () => {
+  const saga = { do: "step", ms: 5, fails: 0, triesMax: 1, undoes: true } as const
+
+  it("5 and was recording when its deadline came is compensated", () => {
+    for (let timeoutMs = 2; timeoutMs < 20; timeoutMs++) {
+      expect(violationsOf([ask(0, "account/0", 0, { timeoutMs })], [], [[saga, saga]], timeoutMs)).toEqual([])
+    }
+  })
+  it("6 is not given up because the log cannot be read for a while", () => {
+    const fails = { do: "fail", how: "retryable", attempts: 1 } as const
+    const unreadable = { kind: "unreadable", atMs: 8, forMs: 2_000, share: 1 } as const
+    // A fault lasts no longer than the plan does.
+    const actions = [ask(0, "account/0", 0), ask(2_500, "account/1", 1)]
+    const { ends, violations } = simulate(actions, [unreadable], [[saga, fails], []])
+    expect(violations).toEqual([])
+    expect(ends).toEqual({ done: 2 })
+  })
+  it("7 in a branch that lost a race is not sent, whether or not it is run again", () => {
+    const race = {
+      do: "race",
+      branches: [
+        [
+          { do: "wait", ms: 2 },
+          { do: "send", to: "account/1", script: 1, terms: {} },
+          { do: "wait", ms: 50 },
+        ],
+        [{ do: "step", ms: 5, fails: 0, triesMax: 1, undoes: false }],
+      ],
+    } as const
+    const sleep = { do: "sleep", ms: 40 } as const
+    for (const faults of [[], [{ kind: "kill", atMs: 30, downMs: 5 } as const]]) {
+      const { messages, violations } = simulate([ask(0, "account/0", 0)], faults, [[race, sleep], []])
+      expect(violations).toEqual([])
+      expect(messages).toBe(1)
+    }
+  })
+  it("8 and is compensated already keeps the end that it came to, whoever dies on the way to it", () => {
+    const declared = { do: "fail", how: "declared", attempts: 9 } as const
+    for (let everyMs = 6; everyMs < 12; everyMs++) {
+      const storm = { kind: "storm", atMs: 12, times: 7, everyMs } as const
+      expect(violationsOf([ask(0, "planner/1", 0)], [storm], [[saga, declared]], everyMs)).toEqual([])
+    }
   })
 })

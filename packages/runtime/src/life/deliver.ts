@@ -12,6 +12,7 @@ import {
   TerminalReplayMismatch,
 } from "../message/DeliveryFailure.ts"
 import { type Envelope, firstAddresseeOf, type MessageRow } from "../message/Envelope.ts"
+import { childOrdinal } from "../message/MessageId.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { Append, RouteDecision, Write } from "../ports/Write.ts"
 import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
@@ -80,7 +81,7 @@ const repeated = (envelope: Envelope, row: MessageRow): Exit.Exit<Delivered, Del
     if (now === before) return Exit.succeed({ _tag: "Repeated", row })
     const message = `The handler of ${envelope.causationId} now sends ${now} where it sent ${before} before; a handler must do the same again when it is run again.`
     return Exit.fail(
-      new TerminalReplayMismatch({ messageId: envelope.id, ordinal: Number(envelope.id.split(".").at(-1)), message }),
+      new TerminalReplayMismatch({ messageId: envelope.id, ordinal: childOrdinal(envelope.id), message }),
     )
   }
   if (row.task !== envelope.task || row.body !== envelope.body) {

@@ -11,6 +11,7 @@ import type { AppendChunk } from "../ports/Write.ts"
 import type { Flushing } from "./ChunkClock.ts"
 import { commitUntilTaken, failureOf } from "./commit.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
+import { readUntilItCan } from "./readPatiently.ts"
 import type { System } from "./System.ts"
 
 /**
@@ -69,7 +70,7 @@ export class ChunkWriter implements Flushing {
   readonly #countRecorded = Effect.fnUntraced(function* (this: ChunkWriter) {
     let count = 0
     for (;;) {
-      const page = yield* this.#system.store.chunks(this.#message.id, count, PAGE)
+      const page = yield* readUntilItCan(this.#system, this.#system.store.chunks(this.#message.id, count, PAGE))
       count += page.length
       if (page.length < PAGE) break
     }
@@ -139,7 +140,7 @@ export class ChunkWriter implements Flushing {
   readonly resume = Effect.gen({ self: this }, function* () {
     const chunks: Array<unknown> = []
     for (;;) {
-      const page = yield* this.#system.store.chunks(this.#message.id, chunks.length, PAGE)
+      const page = yield* readUntilItCan(this.#system, this.#system.store.chunks(this.#message.id, chunks.length, PAGE))
       for (const row of page) {
         chunks.push(yield* this.#codec.decodeChunk(row.data).pipe(Effect.mapError((error) => this.#unread(row, error))))
       }

@@ -11,6 +11,7 @@ import type { Ref } from "../actor/Ref.ts"
 import type { AnyTask } from "../actor/Task.ts"
 import type { Address } from "../message/Address.ts"
 import { type AskFailure, type SendFailure, TerminalInvalidMessage } from "../message/DeliveryFailure.ts"
+import { childOrdinal } from "../message/MessageId.ts"
 import type { Request } from "./compose.ts"
 import type { ChunkWriter } from "./emit.ts"
 import { type HandOver, handOn } from "./handOn.ts"
@@ -191,6 +192,14 @@ class HandlerContext implements ErasedContext, Attempt {
       return Effect.succeed(true)
     })
 
+  #dropSends(isLost: (ordinal: number) => boolean): void {
+    const dropped = this.#outgoing.filter(({ draft }) => isLost(childOrdinal(draft.envelope.id)))
+    for (const each of dropped) {
+      this.#outgoing.splice(this.#outgoing.indexOf(each), 1)
+      this.#dispatch.sent(each)
+    }
+  }
+
   get handOver(): Attempt["handOver"] {
     if (this.#handOver === undefined) return undefined
     // A later attempt has a journal anyway; a first one that has asked or sent has used numbers of the first.
@@ -272,7 +281,8 @@ class HandlerContext implements ErasedContext, Attempt {
   }
 
   get race(): ErasedContext["race"] {
-    return (effects) => Effect.suspend(() => race(this.journal, effects as never)) as never
+    return (effects) =>
+      Effect.suspend(() => race(this.journal, effects as never, (isLost) => this.#dropSends(isLost))) as never
   }
 
   get branches(): ErasedContext["branches"] {

@@ -15,6 +15,7 @@ import type { HandOver } from "./handOn.ts"
 import { plannedEnd, recall } from "./journal/compensate.ts"
 import type { Journal } from "./journal/Journal.ts"
 import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
+import { readUntilItCan } from "./readPatiently.ts"
 import type { System } from "./System.ts"
 import type { Watching } from "./Watches.ts"
 
@@ -82,7 +83,8 @@ const readState = Effect.fnUntraced(function* (cell: LiveCell, stored: string, v
 export const loadState = Effect.fnUntraced(function* (system: System, cell: LiveCell) {
   if (cell.loaded) return
   const { actor } = cell
-  const row = yield* system.store.actor(cell.address)
+  // What cannot be read now is no failure of the message.
+  const row = yield* readUntilItCan(system, system.store.actor(cell.address))
   // Another message of the actor was quicker.
   if (cell.loaded) return
   if (row === undefined || row.state === null) {

@@ -11,7 +11,7 @@ import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { Write } from "../ports/Write.ts"
 import { countAssigned, countWithdrawn } from "./deliver.ts"
-import { endingSince, uncompensated } from "./journal/compensate.ts"
+import { endingSince, mustCompensate, recordedEnd, uncompensated } from "./journal/compensate.ts"
 import { wakesAt } from "./journal/sleep.ts"
 import { LiveMessage } from "./LiveMessage.ts"
 import type { ReadAhead } from "./ReadAhead.ts"
@@ -45,9 +45,12 @@ const again = Effect.fnUntraced(function* (system: System, row: MessageRow, atte
   const steps = yield* stepsOf(system, row)
   const since = endingSince(steps, attemptsBefore)
   if (since !== undefined && attempt - since < attemptsMax) return retry
-  const error = JSON.stringify(uncompensated(DIED, steps, attemptsBefore, "its process died each time"))
-  const dead: Write = { _tag: "Settle", ...common, error, status: "dead", reply: null }
-  return dead
+  // What is compensated has the end that it came to; what is not is for a person to look at.
+  const end = mustCompensate(steps, attemptsBefore) ? undefined : recordedEnd(steps, attemptsBefore)
+  const { record, status } = end ?? ({ record: DIED, status: "dead" } as const)
+  const error = JSON.stringify(uncompensated(record, steps, attemptsBefore, "its process died each time"))
+  const settle: Write = { _tag: "Settle", ...common, error, status, reply: null }
+  return settle
 })
 
 /** Whether a message that waits is in backoff, for no longer than a backoff takes; else it is asleep until then. */

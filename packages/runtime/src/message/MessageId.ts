@@ -82,3 +82,7 @@ export const makeMessageIds = (now: () => number, random: () => number): Message
  */
 export const childMessageId = (parentId: string, ordinal: number, again = 0): string =>
   again === 0 ? `${parentId}.${ordinal}` : `${parentId}.${ordinal}~${again}`
+
+/** The number of the act whose message has the id. */
+export const childOrdinal = (childId: string): number =>
+  Number.parseInt(childId.slice(childId.lastIndexOf(".") + 1), 10)

@@ -26,19 +26,24 @@ export interface ClockOptions {
   readonly endedAtMs?: ReadonlyMap<string, number>
 }
 
+/** Whether the message has something to compensate: then its handler is run at any time, once it is to end, to say how. */
+const mayRunAnytime = ({ steps }: LogContents, id: string): boolean =>
+  (steps.get(id) ?? []).some(({ kind }) => kind === "undoable")
+
 /** What a message's runs are judged by: its row, and the runs before. */
 const wrongRun = (
   run: HandlerRun,
   row: MessageRow | undefined,
   before: HandlerRun | undefined,
   { endedAtMs, stepped = false }: ClockOptions,
+  isAnytime: boolean,
 ): string | undefined => {
   if (row === undefined) return "is not in the log"
   if (!stepped && run.startedAtMs < row.createdAtMs) return "ran before it was accepted"
   if (run.attempt > row.attempt) return `ran, and the log knows of ${row.attempt} attempts`
   if (before !== undefined && run.attempt <= before.attempt) return `ran after its attempt ${before.attempt}`
   // Its end may be later: a handler that waits for a commit is interrupted when that is written.
-  if (!stepped && run.deadlineAtMs !== null && run.startedAtMs > run.deadlineAtMs) {
+  if (!stepped && !isAnytime && run.deadlineAtMs !== null && run.startedAtMs > run.deadlineAtMs) {
     return `ran at ${run.startedAtMs}, after its deadline ${run.deadlineAtMs}`
   }
   const endMs = isFinal(row.status) ? (endedAtMs?.get(row.id) ?? row.finishedAtMs ?? 0) : Number.POSITIVE_INFINITY
@@ -47,44 +52,55 @@ const wrongRun = (
 
 /** Each attempt is run once at most, after those before it, in its time, and none after the message's end. */
 export const checkRuns = (
-  { messages }: LogContents,
+  contents: LogContents,
   runs: ReadonlyArray<HandlerRun>,
   clock: ClockOptions = {},
 ): Violations => {
-  const rows = new Map(messages.map((row) => [row.id, row]))
+  const rows = new Map(contents.messages.map((row) => [row.id, row]))
   const last = new Map<string, HandlerRun>()
   return runs.flatMap((run) => {
-    const wrong = wrongRun(run, rows.get(run.messageId), last.get(run.messageId), clock)
+    const wrong = wrongRun(
+      run,
+      rows.get(run.messageId),
+      last.get(run.messageId),
+      clock,
+      mayRunAnytime(contents, run.messageId),
+    )
     last.set(run.messageId, run)
     return wrong === undefined ? [] : [`attempt ${run.attempt} of message ${run.messageId} ${wrong}`]
   })
 }
 
-/** No message is claimed more often than `attemptsMax`, each time it is driven; one that is done was run. */
+/**
+ * No message is claimed more often than `attemptsMax`, each time it is driven, and as often again to compensate what it did;
+ * one that is done was run.
+ */
 export const checkAttempts = (
-  { attempts, messages }: LogContents,
+  contents: LogContents,
   runs: ReadonlyArray<HandlerRun>,
   attemptsMax: number,
 ): Violations => {
   const ran = new Set(runs.map(({ messageId }) => messageId))
-  return messages.flatMap(({ attempt, attemptsBefore, id, status }) => {
+  return contents.messages.flatMap(({ attempt, attemptsBefore, id, status }) => {
     const counted = attempt - attemptsBefore
-    if (counted > attemptsMax) return [`message ${id} had ${counted} attempts, of ${attemptsMax}`]
-    const failed = attempts.get(id)?.length ?? 0
+    const countedMax = attemptsMax * (mayRunAnytime(contents, id) ? 2 : 1)
+    if (counted > countedMax) return [`message ${id} had ${counted} attempts, of ${countedMax}`]
+    const failed = contents.attempts.get(id)?.length ?? 0
     if (failed > attempt) return [`message ${id} failed ${failed} times in ${attempt} attempts`]
     return status === "done" && !ran.has(id) ? [`message ${id} is done, and never ran`] : []
   })
 }
 
 /** Nothing starts before its time or after its deadline, and nothing expires before its deadline. */
-export const checkTimes = ({ messages }: LogContents, { stepped = false }: ClockOptions = {}): Violations =>
-  messages.flatMap(({ createdAtMs, deadlineAtMs, deliverAtMs, finishedAtMs, id, startedAtMs, status }) => {
+export const checkTimes = (contents: LogContents, { stepped = false }: ClockOptions = {}): Violations =>
+  contents.messages.flatMap(({ createdAtMs, deadlineAtMs, deliverAtMs, finishedAtMs, id, startedAtMs, status }) => {
+    const isTimed = startedAtMs !== null && !mayRunAnytime(contents, id)
     // One reading of the clock decides it, and is written down.
-    if (startedAtMs !== null && deadlineAtMs !== null && startedAtMs > deadlineAtMs) {
+    if (isTimed && deadlineAtMs !== null && startedAtMs > deadlineAtMs) {
       return [`message ${id} was started at ${startedAtMs}, after its deadline ${deadlineAtMs}`]
     }
     if (stepped) return []
-    if (startedAtMs !== null && startedAtMs < Math.max(createdAtMs, deliverAtMs)) {
+    if (isTimed && startedAtMs < Math.max(createdAtMs, deliverAtMs)) {
       return [`message ${id} was started at ${startedAtMs}, and was not due before ${deliverAtMs}`]
     }
     if (status === "expired" && (deadlineAtMs === null || (finishedAtMs ?? 0) < deadlineAtMs)) {

@@ -1,5 +1,6 @@
 export { mulberry32 } from "../life/mulberry32.ts"
 export * from "./checkers.ts"
+export * from "./checkJournals.ts"
 export * from "./checkRuns.ts"
 export { describeFailure } from "./describeFailure.ts"
 export * from "./FaultyStore.ts"

@@ -14,6 +14,7 @@ import type { CommitFailure } from "../../ports/StoreFailure.ts"
 import type { StepKind } from "../../ports/Write.ts"
 import { commitPatiently } from "../commit.ts"
 import type { LiveMessage, PlannedEnd } from "../LiveMessage.ts"
+import { readUntilItCan } from "../readPatiently.ts"
 import type { System } from "../System.ts"
 import { CurrentSpace, journalOf, pathOf, Space, undoOrdinal } from "./Space.ts"
 
@@ -102,7 +103,9 @@ export class Journal {
 
   /** Reads what earlier attempts recorded; before the handler runs. */
   readonly load = Effect.gen({ self: this }, function* () {
-    const { index, rows } = currentJournal(yield* this.system.store.steps(this.message.id), this.message.attemptsBefore)
+    // What cannot be read now is no failure of the message.
+    const all = yield* readUntilItCan(this.system, this.system.store.steps(this.message.id))
+    const { index, rows } = currentJournal(all, this.message.attemptsBefore)
     this.index = index
     this.#root = Space.root(index)
     this.#rows = new Map(rows.map((row) => [row.ordinal, row]))
@@ -191,7 +194,8 @@ export class Journal {
    */
   checkChild(act: Act, ordinal: number) {
     if (this.message.attempt === 1) return Effect.void
-    return Effect.flatMap(this.system.store.message(childMessageId(this.message.id, ordinal)), (child) =>
+    const read = this.system.store.message(childMessageId(this.message.id, ordinal))
+    return Effect.flatMap(readUntilItCan(this.system, read), (child) =>
       child === undefined
         ? Effect.void
         : Effect.fail(this.#differs(act, ordinal, `the message ${child.task} to ${child.actorType}/${child.actorId}`)),

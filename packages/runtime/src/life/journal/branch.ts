@@ -83,8 +83,16 @@ const firstOf = (own: ReadonlyArray<Branch>) =>
     ),
   )
 
-/** @see ActorContext.race */
-export const race = (journal: Journal, effects: ReadonlyArray<Branch>) => {
+/**
+ * @see ActorContext.race
+ * @param dropSends takes back what those who lost wanted to send, by the numbers of their acts: where the race is not run
+ *   again, they do not send either
+ */
+export const race = (
+  journal: Journal,
+  effects: ReadonlyArray<Branch>,
+  dropSends: (isLost: (ordinal: number) => boolean) => void,
+) => {
   const act: Act = { kind: "race", name: `race of ${effects.length}`, what: `a race of ${effects.length}` }
   return journal.act(act, true, ({ ordinal, row }) =>
     Effect.gen(function* () {
@@ -107,6 +115,8 @@ export const race = (journal: Journal, effects: ReadonlyArray<Branch>) => {
       )
       // An earlier attempt may have come further in them, and died before it had a winner.
       passOverAll(journal, space, first, losers(index))
+      const ranges = losers(index).map((each) => space.range(first + each) ?? [0, 0])
+      dropSends((number) => ranges.some(([from, to]) => number >= from && number < to))
       if (Exit.isSuccess(exit)) yield* journal.record(ordinal, "race", act.name, `${index}`)
       return yield* exit
     }),

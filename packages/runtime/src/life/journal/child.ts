@@ -7,6 +7,7 @@ import { isFinal } from "../../message/Envelope.ts"
 import { childMessageId } from "../../message/MessageId.ts"
 import type { TerminalInvalidStep } from "../../message/StepFailure.ts"
 import type { Request } from "../compose.ts"
+import { readUntilItCan } from "../readPatiently.ts"
 import type { Act, Journal } from "./Journal.ts"
 
 type Child = Omit<Request, "parent">
@@ -24,7 +25,8 @@ export const childOf = <A, E, R>(journal: Journal, child: Child, ask: (request: 
     const asked = ask({ ...child, parent: { message, ordinal } })
     if (mode !== "recall") return asked
     // Recalled, a handler hears the answers that it had, and asks nobody anew.
-    return Effect.flatMap(system.store.message(childMessageId(message.id, ordinal)), (row) =>
+    const read = system.store.message(childMessageId(message.id, ordinal))
+    return Effect.flatMap(readUntilItCan(system, read), (row) =>
       row !== undefined && isFinal(row.status) ? asked : Effect.never,
     )
   })

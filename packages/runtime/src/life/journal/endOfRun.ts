@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import { isGone } from "../../actor/lifecycle.ts"
 import type { RecordStep } from "../../ports/Write.ts"
 import type { LiveMessage, PlannedEnd } from "../LiveMessage.ts"
+import { readPatiently } from "../readPatiently.ts"
 import type { System } from "../System.ts"
 import { mustCompensate, recordedEnd, uncompensated } from "./compensate.ts"
 import { currentJournal } from "./Journal.ts"
@@ -23,7 +24,8 @@ export type EndOfRun =
  */
 export const endOfRun = Effect.fnUntraced(function* (system: System, message: LiveMessage, given: PlannedEnd) {
   const { attempt, attemptsBefore, cell, id } = message
-  const rows = yield* Effect.orElseSucceed(system.store.steps(id), () => [])
+  // What cannot be read now may have to be compensated.
+  const rows = (yield* readPatiently(system, system.store.steps(id))) ?? []
   const end = recordedEnd(rows, attemptsBefore) ?? message.ending ?? given
   if (!mustCompensate(rows, attemptsBefore)) return { _tag: "End", end } satisfies EndOfRun
   const gone = isGone(cell.lifecycle.state)

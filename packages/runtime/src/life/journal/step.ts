@@ -112,22 +112,26 @@ export const step = <A, E, R>(
     )
   })
 
-  const fresh = Effect.fnUntraced(function* ({ ordinal, space }: Turn) {
+  /** From the end of the effect on nothing interrupts: what is done is recorded, and known to be compensated. */
+  const fresh = Effect.fnUntraced(function* ({ ordinal, space }: Turn, known: (value: A) => void) {
     // Here the handler stops that is run again for the compensations of what it recorded.
     if (journal.mode === "recall") return yield* Effect.never
     yield* journal.checkChild(act, ordinal)
     yield* journal.checkSteps(name)
     const once = typeof effect === "function" ? effect(keyOf(journal, ordinal)) : effect
-    const value = yield* Effect.provideService(
-      within(journal, name, once, options),
-      CurrentSpace,
-      space.within(ordinal, false),
+    const limited = within(journal, name, once, options)
+    const run = Effect.provideService(limited, CurrentSpace, space.within(ordinal, false))
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const value = yield* restore(run)
+        const result = yield* Effect.orDie(Schema.encodeUnknownEffect(text)(value))
+        journal.system.crashPoint("step.before")
+        yield* journal.record(ordinal, kind, name, result)
+        known(value)
+        journal.system.crashPoint("step.after")
+        return value
+      }),
     )
-    const result = yield* Effect.orDie(Schema.encodeUnknownEffect(text)(value))
-    journal.system.crashPoint("step.before")
-    yield* journal.record(ordinal, kind, name, result)
-    journal.system.crashPoint("step.after")
-    return value
   })
 
   return journal.act(act, true, (turn) =>
@@ -140,16 +144,19 @@ export const step = <A, E, R>(
       if (mistake !== undefined) return yield* journal.invalid(name, mistake)
       // What is within is not asked for where the step is recorded, or fails before it.
       journal.passOver(turn.space, turn.ordinal)
-      const value = yield* turn.row === undefined ? fresh(turn) : recalled(turn, turn.row.result)
-      if (compensate !== undefined) {
+      const context = yield* Effect.context<R>()
+      const known = (value: A): void => {
+        if (compensate === undefined) return
         const { ordinal, space } = turn
-        const context = yield* Effect.context<R>()
         const run = Effect.suspend(() => compensate(value, `${keyOf(journal, ordinal)}~undo`)).pipe(
           Effect.provideService(CurrentSpace, space.undoing(ordinal)),
           Effect.provideContext(context),
         )
         journal.addUndoable({ ordinal, name, run })
       }
+      if (turn.row === undefined) return yield* fresh(turn, known)
+      const value = yield* recalled(turn, turn.row.result)
+      known(value)
       return value
     }),
   )

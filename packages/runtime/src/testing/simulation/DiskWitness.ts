@@ -3,7 +3,8 @@
  * the time that really passes, which the log does not know where the wall clock steps.
  */
 import { isFinal, type MessageRow } from "../../message/Envelope.ts"
-import type { Claim, Write } from "../../ports/Write.ts"
+import type { Claim, RecordStep, Write } from "../../ports/Write.ts"
+import { isBefore } from "../checkJournals.ts"
 import type { MemoryLog } from "../MemoryLog.ts"
 import type { DiskWatcher } from "./SimulatedDisk.ts"
 import type { SimulatedTime } from "./SimulatedTime.ts"
@@ -29,6 +30,8 @@ export class DiskWitness implements DiskWatcher {
   readonly #log: MemoryLog
   /** When each message was written, by the time that really passes. */
   readonly #writtenAtMs = new Map<string, number>()
+  /** The act that was compensated last, by its message's journal. */
+  readonly #undoneLast = new Map<string, number>()
   /** The message that answers for a key. */
   readonly #holders = new Map<string, string>()
 
@@ -44,7 +47,8 @@ export class DiskWitness implements DiskWatcher {
       if (write._tag === "Append" && write.message.deliverAtMs > write.message.createdAtMs) {
         unordered.add(write.message.id)
       }
-      if (write._tag === "Redrive" || write._tag === "Forward") unordered.add(write.messageId)
+      if (write._tag === "Redrive" || write._tag === "Forward" || write._tag === "Postpone")
+        unordered.add(write.messageId)
       // What is claimed in this very turn; a commit that was refused is asked for again later.
       if (write._tag === "Claim" && write.atMs === this.#time.wallMs) this.#claiming(write)
     }
@@ -57,14 +61,10 @@ export class DiskWitness implements DiskWatcher {
       if (write._tag === "Append") this.#appended(write.message.id)
       if (write._tag === "Claim" && write.attempt === 1) this.#claimed(write.messageId)
       if (write._tag === "Settle") this.#settled(write.messageId, write.status)
+      if (write._tag === "RecordStep") this.#recorded(write)
       if (write._tag === "Forward") this.#witness.handOver(write.messageId)
-      if (write._tag === "Redrive") this.#witness.endedAtMs.delete(write.messageId)
+      if (write._tag === "Redrive") this.#witness.redriven(write.messageId)
     }
-  }
-
-  /** The latest time that the wall clock has shown: what was due then, or late, is so for good. */
-  get #latestMs(): number {
-    return Math.max(this.#time.wallMs, this.#time.wallMsMax)
   }
 
   /** A key passes on only from a message that has ended. */
@@ -110,16 +110,34 @@ export class DiskWitness implements DiskWatcher {
 
   #claimed(id: string): void {
     const dueAtMs = this.#log.messages.get(id)?.deliverAtMs ?? 0
-    if (dueAtMs > this.#latestMs) {
-      this.#witness.wrong(`message ${id} was run at ${this.#latestMs}, and is due at ${dueAtMs}`)
+    if (dueAtMs > this.#time.latestWallMs) {
+      this.#witness.wrong(`message ${id} was run at ${this.#time.latestWallMs}, and is due at ${dueAtMs}`)
+    }
+  }
+
+  /** What is recorded is not done again; a compensation is recorded under the number of its step. */
+  #recorded({ kind, messageId, name, ordinal }: RecordStep): void {
+    if (kind === "end" && name !== "forwarded") this.#witness.compensates(messageId)
+    if (kind === "step" || kind === "undoable") this.#witness.recorded.add(`${messageId}.${ordinal}`)
+    if (kind === "undo") this.#undone(messageId, -1 - ordinal)
+    if (kind === "undo") this.#witness.recorded.add(`${messageId}.${-1 - ordinal}~undo`)
+  }
+
+  /** The last step's compensation comes first. */
+  #undone(messageId: string, ordinal: number): void {
+    const key = this.#witness.journalOf(messageId)
+    const before = this.#undoneLast.get(key)
+    this.#undoneLast.set(key, ordinal)
+    if (before !== undefined && !isBefore(ordinal, before)) {
+      this.#witness.wrong(`message ${messageId} compensated act ${before} before the later ${ordinal}`)
     }
   }
 
   #settled(id: string, status: string): void {
     this.#witness.endedAtMs.set(id, this.#time.nowMs)
     const deadlineAtMs = this.#log.messages.get(id)?.deadlineAtMs ?? null
-    if (status === "expired" && (deadlineAtMs === null || deadlineAtMs > this.#latestMs)) {
-      this.#witness.wrong(`message ${id} expired at ${this.#latestMs}, before its deadline ${deadlineAtMs}`)
+    if (status === "expired" && (deadlineAtMs === null || deadlineAtMs > this.#time.latestWallMs)) {
+      this.#witness.wrong(`message ${id} expired at ${this.#time.latestWallMs}, before its deadline ${deadlineAtMs}`)
     }
   }
 }

@@ -7,7 +7,7 @@ import type { ActorSystem } from "../../ActorSystem.ts"
 import { isFinal, type MessageRow } from "../../message/Envelope.ts"
 import type { MemoryLog } from "../MemoryLog.ts"
 import { type Action, type Call, isCall, type Operation, type Read } from "./Plan.ts"
-import type { Cast, Stage } from "./ScriptedHandler.ts"
+import type { Cast, Stage } from "./Stage.ts"
 import type { Reading } from "./Witness.ts"
 
 type System = ActorSystem["Service"]

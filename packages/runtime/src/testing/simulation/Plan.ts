@@ -4,10 +4,17 @@
  */
 import type { CrashPoint } from "../../ports/CrashPoints.ts"
 
-/** One thing that a handler does. */
-export type Act =
+/** What a handler can do by itself, or in a branch beside others. */
+export type InnerAct =
   | { readonly do: "wait"; readonly ms: number }
-  | { readonly do: "step"; readonly ms: number }
+  /** A step whose effect fails in its first `fails` tries, of `triesMax` in one attempt; `undoes`: it has a compensation. */
+  | {
+      readonly do: "step"
+      readonly ms: number
+      readonly fails: number
+      readonly triesMax: number
+      readonly undoes: boolean
+    }
   /** Waits for the answer; `boldly` goes on where there is none. */
   | {
       readonly do: "ask"
@@ -16,8 +23,22 @@ export type Act =
       readonly boldly: boolean
       readonly terms: Terms
     }
-  | { readonly do: "stream"; readonly to: string; readonly script: number; readonly terms: Terms }
   | { readonly do: "send"; readonly to: string; readonly script: number; readonly terms: Terms }
+  /** Fails in the first `attempts` attempts. */
+  | {
+      readonly do: "fail"
+      readonly how: "retryable" | "terminal" | "declared" | "throw"
+      readonly attempts: number
+    }
+
+/** One thing that a handler does. */
+export type Act =
+  | InnerAct
+  /** Sleeps over restarts. */
+  | { readonly do: "sleep"; readonly ms: number }
+  /** Does things side by side, and waits for all, or for the first. */
+  | { readonly do: "all" | "race"; readonly branches: ReadonlyArray<ReadonlyArray<InnerAct>> }
+  | { readonly do: "stream"; readonly to: string; readonly script: number; readonly terms: Terms }
   /** Hands its message on, unless it is there already, or was handed on before in this run. */
   | { readonly do: "forward"; readonly to: string }
   /** Puts its message aside, if its actor is shut. */
@@ -26,12 +47,6 @@ export type Act =
   | { readonly do: "gate"; readonly open: boolean }
   /** Adds to a streamed reply; does nothing in a task that does not stream. */
   | { readonly do: "emit"; readonly count: number; readonly ms: number }
-  /** Fails in the first `attempts` attempts. */
-  | {
-      readonly do: "fail"
-      readonly how: "retryable" | "terminal" | "declared" | "throw"
-      readonly attempts: number
-    }
 
 /** A version of the program that a process runs. */
 export interface Program {

@@ -2,53 +2,14 @@
  * The boundary between a script and a handler: does what a script says through a handler's context, and tells the witness
  * what it sees on the way.
  */
-import { Effect, Schema, Stream } from "effect"
-import { Rpc } from "effect/rpc"
+import { Effect } from "effect"
 import type { HandlerFailure } from "../../actor/Actor.ts"
-import type { ActorContext, ActorSelf } from "../../actor/ActorContext.ts"
-import type { Ref } from "../../actor/Ref.ts"
-import * as Task from "../../actor/Task.ts"
+import type { ActorContext } from "../../actor/ActorContext.ts"
 import type { HandlerRun } from "../checkRuns.ts"
-import { type Act, OPENING, OPENING_SCRIPT, type Plan, type Program, type Script, type Terms } from "./Plan.ts"
-import type { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
-import type { SeededRandom } from "./seededRandom.ts"
-import type { Witness } from "./Witness.ts"
-
-export class RetryableTrouble extends Schema.TaggedError<RetryableTrouble>()("RetryableTrouble", {
-  message: Schema.String,
-}) {}
-class TerminalTrouble extends Schema.TaggedError<TerminalTrouble>()("TerminalTrouble", { message: Schema.String }) {}
-class Declared extends Schema.TaggedError<Declared>()("Declared", { message: Schema.String }) {}
-
-const payload = { script: Schema.Number }
-export const Work = Rpc.make("Work", { payload, success: Schema.String, error: Declared })
-export const Talk = Task.stream("Talk", { payload, chunk: Schema.String, whole: Schema.String, error: Declared })
-
-/** What every process of a simulation plays on. */
-export interface Stage {
-  readonly plan: Plan
-  readonly witness: Witness
-  readonly time: SimulatedTime
-  readonly random: SeededRandom
-  /** Targets that cannot be started now. */
-  readonly down: Set<string>
-  /** Started targets, with what makes each of them crash. */
-  readonly started: Map<string, ActorSelf>
-  /** Whether everything must now come to its end. */
-  isOver: boolean
-}
-
-/** Whom a script may name. */
-export interface Cast {
-  readonly workRef: (to: string) => Ref<typeof Work>
-  /** Undefined for one that does not talk. */
-  readonly talkRef: (to: string) => Ref<typeof Talk> | undefined
-}
-
-type Context = Pick<
-  ActorContext<typeof Work, unknown, unknown>,
-  "self" | "message" | "step" | "ask" | "send" | "stream" | "stash" | "unstashAll"
->
+import { type Act, OPENING, OPENING_SCRIPT, type Program, type Script } from "./Plan.ts"
+import { type Context, isNumbered, performAct } from "./performAct.ts"
+import type { SimulatedProcess } from "./SimulatedTime.ts"
+import type { Cast, Declared, Stage, Talk, Work } from "./Stage.ts"
 
 /** An actor that is open or shut, as its state says. */
 export interface Gate {
@@ -70,24 +31,6 @@ export interface Performance {
   /** How a streaming handler adds a chunk, and what it has said in attempts before. */
   readonly emit?: (chunk: string) => Effect.Effect<void, HandlerFailure>
   readonly said?: Effect.Effect<ReadonlyArray<string>, HandlerFailure> | undefined
-}
-
-const isDurable = (act: Act): boolean =>
-  act.do === "step" || act.do === "ask" || act.do === "stream" || act.do === "send"
-
-const fail = (act: Extract<Act, { readonly do: "fail" }>, attempt: number) => {
-  if (attempt > act.attempts) return Effect.void
-  const message = `attempt ${attempt} of the script`
-  switch (act.how) {
-    case "retryable":
-      return Effect.fail(new RetryableTrouble({ message }))
-    case "terminal":
-      return Effect.fail(new TerminalTrouble({ message }))
-    case "declared":
-      return Effect.fail(new Declared({ message }))
-    case "throw":
-      return Effect.die(new Error(message))
-  }
 }
 
 /** The handlers of one process. */
@@ -150,10 +93,16 @@ export class ScriptedHandler {
     let ordinal = 0
     let spoken = 0
     const script = this.scriptOf(performance.script)
-    // Each hand has a journal of its own.
-    const journal = `${id}/${this.#stage.witness.hops.get(id) ?? 0}`
+    const journal = this.#stage.witness.journalOf(id)
     let handedOn = false
     const stepName = script.revised ? `draw-${this.#program.revision}` : "draw"
+    const playing = {
+      stage: this.#stage,
+      cast: this.#cast,
+      actor: performance.actor,
+      stepName,
+      sent: (sent: string) => void this.#stage.witness.sends.set(sent, id),
+    }
     for (const act of script.acts) {
       if (act.do === "emit") {
         spoken += act.count
@@ -171,8 +120,8 @@ export class ScriptedHandler {
         yield* forwarded
         handedOn = true
       } else if (act.do === "gate" || act.do === "stash") yield* this.#pass(performance, act)
-      else yield* this.#doOne(performance.actor, act, `${journal}.${ordinal}`, stepName)
-      if (isDurable(act)) ordinal++
+      else yield* performAct(playing, act, `${journal}.${ordinal}`)
+      if (isNumbered(act)) ordinal++
     }
     performance.done?.(handedOn)
     return `${id}@${attempt}`
@@ -190,56 +139,5 @@ export class ScriptedHandler {
       this.#stage.witness.unordered.add(actor.message.id)
       return actor.stash
     })
-  }
-
-  /** One act; `key` is what finds it again when the handler is run again, if it is a durable one. */
-  #doOne(
-    actor: Context,
-    act: Exclude<Act, { readonly do: "emit" | "forward" | "gate" | "stash" }>,
-    key: string,
-    stepName: string,
-  ): Effect.Effect<unknown, Declared | HandlerFailure> {
-    const { random, witness } = this.#stage
-    const seen = (value: string) => Effect.sync(() => witness.recall(key, value))
-    switch (act.do) {
-      case "wait":
-        return Effect.sleep(act.ms)
-      case "fail":
-        return fail(act, actor.message.attempt)
-      case "step": {
-        const draw = Effect.map(Effect.sleep(act.ms), () => random.below(1_000_000))
-        return Effect.tap(actor.step(stepName, Schema.Number, draw), (value) => seen(`${value}`))
-      }
-      case "ask": {
-        const asked = Effect.tap(this.#ask(actor, act.to, act.script, act.terms), seen)
-        return act.boldly ? Effect.ignore(asked) : asked
-      }
-      case "stream": {
-        const talker = this.#cast.talkRef(act.to)
-        if (talker === undefined) return Effect.die(new Error(`${act.to} does not talk`))
-        return Stream.runDrain(actor.stream(talker, "Talk", { script: act.script }, act.terms))
-      }
-      case "send":
-        return Effect.tap(this.#send(actor, act.to, act.script, act.terms), (id) =>
-          Effect.sync(() => {
-            // Under a key, another may have sent it before.
-            if (act.terms.idempotencyKey === undefined) witness.sends.set(id, actor.message.id)
-          }),
-        )
-    }
-  }
-
-  #ask(actor: Context, to: string, script: number, terms: Terms) {
-    const talker = this.#cast.talkRef(to)
-    return talker === undefined
-      ? actor.ask(this.#cast.workRef(to), "Work", { script }, terms)
-      : actor.ask(talker, "Talk", { script }, terms)
-  }
-
-  #send(actor: Context, to: string, script: number, terms: Terms) {
-    const talker = this.#cast.talkRef(to)
-    return talker === undefined
-      ? actor.send(this.#cast.workRef(to), "Work", { script }, terms)
-      : actor.send(talker, "Talk", { script }, terms)
   }
 }

@@ -42,6 +42,11 @@ export class SimulatedTime {
     return this.nowMs + this.wallSkewMs
   }
 
+  /** The latest time that the wall clock has shown: what was due then, or late, is so for good. */
+  get latestWallMs(): number {
+    return Math.max(this.wallMs, this.wallMsMax)
+  }
+
   /** Steps the wall clock, as an operator or a time server does. */
   stepWall(byMs: number): void {
     this.wallMsMax = Math.max(this.wallMsMax, this.wallMs)

@@ -33,6 +33,15 @@ export class Witness {
   readonly runs: Array<HandlerRun> = []
   /** What was recorded for an act of a handler, by its number: `ID.ORDINAL`. */
   readonly recalled = new Map<string, string>()
+  /** What was recorded of steps and compensations, by the key that each got: none of it may be done again. */
+  readonly recorded = new Set<string>()
+  /** How often each was begun. */
+  readonly #begun = new Map<string, number>()
+  /** When each sleep was first asked for. */
+  readonly #asleepAtMs = new Map<string, number>()
+  /** How often messages have begun anew: handed on, or redriven after what they did was compensated. */
+  readonly #beginnings = new Map<string, number>()
+  readonly #compensated = new Set<string>()
   /** How often messages were handed on. */
   readonly hops = new Map<string, number>()
   /** The ids of what handlers sent, each with its sender's; not of what was sealed by handing on. */
@@ -88,9 +97,48 @@ export class Witness {
     if (!this.isDeaf) this.accepted.push(id)
   }
 
+  /** What is outside was asked to do something; gives how often it was, by this key. */
+  began(key: string): number {
+    const times = (this.#begun.get(key) ?? 0) + 1
+    if (this.isDeaf) return times
+    this.#begun.set(key, times)
+    if (this.recorded.has(key)) this.violations.push(`${key} was done again, after it was recorded`)
+    return times
+  }
+
+  /** A handler asks for a sleep; gives when it did so first. */
+  asleep(key: string, atMs: number): number {
+    const first = this.#asleepAtMs.get(key) ?? atMs
+    if (!this.isDeaf) this.#asleepAtMs.set(key, first)
+    return first
+  }
+
+  /** The key of what a message does now; what it did before its last beginning, it does anew. */
+  journalOf(id: string): string {
+    return `${id}/${this.#beginnings.get(id) ?? 0}`
+  }
+
+  /** A message comes to an end for which it compensates what it did. */
+  compensates(id: string): void {
+    this.#compensated.add(id)
+  }
+
+  redriven(id: string): void {
+    this.endedAtMs.delete(id)
+    if (!this.#compensated.delete(id)) return
+    this.#begin(id)
+    // Never sealed, and nobody's any more.
+    for (const [sent, parentId] of this.sends) if (parentId === id) this.sends.delete(sent)
+  }
+
+  #begin(id: string): void {
+    this.#beginnings.set(id, (this.#beginnings.get(id) ?? 0) + 1)
+  }
+
   /** A message was handed on: what its handler sent was sent with that. */
   handOver(id: string): void {
     this.hops.set(id, (this.hops.get(id) ?? 0) + 1)
+    this.#begin(id)
     for (const [sent, parentId] of this.sends) {
       if (parentId !== id) continue
       this.sends.delete(sent)

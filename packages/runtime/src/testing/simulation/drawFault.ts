@@ -16,7 +16,9 @@ const drawDeath = (random: SeededRandom, atMs: number): Fault => {
   const dice = random.below(60)
   if (dice < 20) return { kind: "kill", atMs, downMs }
   if (dice < 42) {
-    return { kind: "killAt", atMs, downMs, point: random.pick(CRASH_POINTS), occurrence: 1 + random.below(12) }
+    // Some points are passed by few messages.
+    const occurrence = 1 + random.below(random.chance(0.5) ? 3 : 12)
+    return { kind: "killAt", atMs, downMs, point: random.pick(CRASH_POINTS), occurrence }
   }
   if (dice < 49) return { kind: "close", atMs, downMs }
   if (dice < 51) return { kind: "storm", atMs, times: 3 + random.below(20), everyMs: 1 + random.below(30) }

@@ -10,6 +10,7 @@ import {
   type LogContents,
   type Violations,
 } from "../checkers.ts"
+import { checkJournals } from "../checkJournals.ts"
 import {
   checkAttempts,
   checkEffects,
@@ -68,6 +69,7 @@ export const judge = (log: MemoryLog, witness: Witness, { closed, drained, stepp
     ...checkFeedback(log.feedback, witness.scored),
     ...checkEffects(contents, isStateful, effectsIn),
     ...checkHandOns(contents, isStateful, handedOnIn),
+    ...checkJournals(contents, !stepped),
     ...checkHops(contents, witness.hops),
     ...checkSends(contents, witness.sends),
     ...witness.readings.flatMap(({ chunks, complete, from, messageId }) =>

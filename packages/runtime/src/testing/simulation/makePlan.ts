@@ -3,7 +3,7 @@
  * few actors, so that messages wait for each other; short times beside the disk's, so that deaths fall between commits.
  */
 import { drawFault, drawLeap } from "./drawFault.ts"
-import type { Act, Action, Plan, Read, Script, Terms } from "./Plan.ts"
+import type { Act, Action, InnerAct, Plan, Read, Script, Terms } from "./Plan.ts"
 import { type SeededRandom, seededRandom } from "./seededRandom.ts"
 import { LEAVES, PLANNERS, TALKERS } from "./simulatedAddresses.ts"
 
@@ -47,13 +47,15 @@ class Drawing {
     if (random.chance(0.05)) return { do: "forward", to: random.pick([...LEAVES, ...PLANNERS]) }
     const asks = to.startsWith("planner") || to === "models"
     if (dice < 25) return { do: "wait", ms: random.below(random.chance(0.9) ? 12 : 300) }
-    if (dice < 45) return { do: "step", ms: random.below(6) }
+    if (dice < 45) return this.#step(true)
     if (dice < 58) {
       const how = random.pick(["retryable", "retryable", "retryable", "terminal", "declared", "throw"] as const)
       return { do: "fail", how, attempts: 1 + random.below(random.chance(0.8) ? 3 : 9) }
     }
+    if (dice < 61) return this.#sleep()
+    if (dice < 67 && depth < DEPTH_MAX) return this.#side(to, depth)
     if (depth >= DEPTH_MAX || dice >= 88) return { do: "emit", count: 1 + random.below(12), ms: random.below(3) }
-    if (asks && dice < 78) {
+    if (asks && dice < 80) {
       // A target asks no pool: all of its places could be taken by those that wait for one.
       const whom = to === "models" ? random.pick(["account/0", "desk/0", "talker/0"]) : this.#below(to)
       const script = this.script(whom, depth + 1)
@@ -63,6 +65,46 @@ class Drawing {
     }
     const whom = random.pick([...LEAVES, ...PLANNERS])
     return { do: "send", to: whom, script: this.script(whom, depth + 1), terms: this.terms(random.chance(0.3)) }
+  }
+
+  /** @param undoes whether it may have a compensation */
+  #step(undoes: boolean): InnerAct {
+    const { random } = this
+    const fails = random.chance(0.8) ? 0 : 1 + random.below(3)
+    return {
+      do: "step",
+      ms: random.below(6),
+      fails,
+      triesMax: random.chance(0.5) ? 1 : 1 + random.below(4),
+      undoes: undoes && random.chance(0.4),
+    }
+  }
+
+  /** As a wait, where a clock that is set back would make it an hour. */
+  #sleep(): Act {
+    const { random } = this
+    const ms = random.below(random.chance(0.7) ? 40 : 2_500)
+    return this.#delays ? { do: "sleep", ms } : { do: "wait", ms: Math.min(ms, 40) }
+  }
+
+  /** Branches of steps, waits, failures and sends; those who may ask ask too. */
+  #side(to: string, depth: number): Act {
+    const { random } = this
+    const kind = random.pick(["all", "race"] as const)
+    const act = (): InnerAct => {
+      const dice = random.below(10)
+      if (dice < 4) return this.#step(kind === "all")
+      if (dice < 7) return { do: "wait", ms: random.below(8) }
+      if (dice < 8) return { do: "fail", how: "retryable", attempts: 1 + random.below(3) }
+      const whom = random.pick(["account/0", "account/1", "talker/0"] as const)
+      const script = this.script(whom, depth + 1)
+      const terms = this.terms(false)
+      return to.startsWith("planner")
+        ? { do: "ask", to: whom, script, boldly: random.chance(0.5), terms }
+        : { do: "send", to: whom, script, terms }
+    }
+    const branches = Array.from({ length: 1 + random.below(3) }, () => Array.from({ length: 1 + random.below(3) }, act))
+    return { do: kind, branches }
   }
 
   /** Gives the number of a new script for a message to `to`. */

@@ -9,8 +9,9 @@ import type { ActorContext, ActorSelf } from "../../actor/ActorContext.ts"
 import { type AnyPool, makePool } from "../../supervision/Pool.ts"
 import type { RetryPolicy } from "../../supervision/restartPolicy.ts"
 import type { Program } from "./Plan.ts"
-import { type Cast, type Gate, RetryableTrouble, ScriptedHandler, type Stage, Talk, Work } from "./ScriptedHandler.ts"
+import { type Gate, ScriptedHandler } from "./ScriptedHandler.ts"
 import type { SimulatedProcess } from "./SimulatedTime.ts"
+import { type Cast, RetryableTrouble, type Stage, Talk, Work } from "./Stage.ts"
 import { AGEING_MS, TARGETS } from "./simulatedAddresses.ts"
 
 export const ATTEMPTS_MAX = 4

@@ -3,8 +3,8 @@ import type { Effect } from "effect"
 import type { ActorSystem } from "../../ActorSystem.ts"
 import type { CrashPoint } from "../../ports/CrashPoints.ts"
 import type { Fault, Program } from "./Plan.ts"
-import type { Stage } from "./ScriptedHandler.ts"
 import type { SimulatedDisk } from "./SimulatedDisk.ts"
+import type { Stage } from "./Stage.ts"
 
 /** What can be done to a cluster. */
 export interface Struck {
