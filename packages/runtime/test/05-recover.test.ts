@@ -123,7 +123,8 @@ describe("1 a system that died", () => {
   it.effect("1.6 pages through more unfinished messages than one read gives", () =>
     Effect.gen(function* () {
       const { Worker, gate, ran } = gatedWorker({ concurrency: 3_000 })
-      const world = yield* makeWorld({ actors: [Worker] })
+      // All of them at once: with less, the rest would follow as the first end.
+      const world = yield* makeWorld({ actors: [Worker], readAheadMax: 3_000 })
       const tell = (n: number) => world.system.tell(Worker.ref("a"), "Work", { n })
       yield* Effect.forEach(
         Array.from({ length: 2_001 }, (_, n) => n),
