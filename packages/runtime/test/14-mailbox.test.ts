@@ -1,11 +1,13 @@
 /** What a mailbox promises, through the whole runtime: order, bounds, what is put aside, and whom nobody holds up. */
 import { describe, expect, it } from "@effect/vitest"
-import { isFinal } from "@pontoon/runtime"
+import { Actor, isFinal } from "@pontoon/runtime"
 import { FaultyStore } from "@pontoon/runtime/testing"
-import { Effect, Fiber, Logger } from "effect"
+import { Effect, Fiber, Logger, Schema, Stream } from "effect"
+import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { Counter, Gate, makeWorker } from "./support/actors.ts"
+import { Counter, Gate, makeTalker, makeWorker } from "./support/actors.ts"
+import { everyCommit } from "./support/everyCommit.ts"
 import { makeWorld, row, rows, turns, type World } from "./support/World.ts"
 
 /** A worker that writes down what it runs, and stops at a gate. */
@@ -381,6 +383,57 @@ describe("3 a message that is put aside", () => {
   )
 })
 
+describe("3b what is put aside", () => {
+  it.effect("3b.1 takes effect once, before what came after it, whenever its process dies", () =>
+    Effect.gen(function* () {
+      const Till = Actor.make("till", {
+        protocol: [Rpc.make("Open"), Rpc.make("Sell", { payload: { cents: Schema.Number } })],
+        state: Schema.Struct({ isOpen: Schema.Boolean, sold: Schema.Array(Schema.Number) }),
+        initialState: { isOpen: false, sold: [] },
+        handlers: {
+          Open: (_, actor) =>
+            Effect.gen(function* () {
+              actor.setState({ ...actor.state, isOpen: true })
+              yield* actor.unstashAll
+            }),
+          Sell: ({ cents }, actor) =>
+            Effect.gen(function* () {
+              if (!actor.state.isOpen) return yield* actor.stash
+              actor.setState({ ...actor.state, sold: [...actor.state.sold, cents] })
+            }),
+        },
+      })
+      const ref = Till.ref("1")
+      const died = yield* everyCommit({
+        actors: [Till],
+        lastsMs: 100,
+        drive: ({ system }) =>
+          Effect.gen(function* () {
+            const sell = (cents: number) =>
+              system.ask(ref, "Sell", { cents }, { idempotencyKey: `sale ${cents}`, delayMs: 0 })
+            const sales = yield* Effect.forkDetach(Effect.all([sell(1), sell(2)], { concurrency: 2 }))
+            yield* Effect.sleep(50)
+            yield* system.ask(ref, "Open", undefined, { idempotencyKey: "open" })
+            yield* sell(3)
+            yield* Fiber.join(sales)
+          }),
+        check: (world, last) =>
+          Effect.sync(() => {
+            const state = world.log.actors.get("till/1")?.state
+            const tags = [...world.log.attempts.values()].flat().map(({ error }) => JSON.parse(error).tag)
+            expect([last, new Set(tags).has("Stashed"), state == null ? undefined : JSON.parse(state).sold]).toEqual([
+              last,
+              false,
+              [1, 2, 3],
+            ])
+            expect(rows(world).every(({ status }) => status === "done")).toBe(true)
+          }),
+      })
+      expect(died).toBeGreaterThan(5)
+    }),
+  )
+})
+
 describe("4 a full mailbox", () => {
   const tellAll = (world: World, ref: ReturnType<typeof gated>["ref"], count: number) =>
     Effect.forEach(
@@ -492,6 +545,32 @@ describe("4 a full mailbox", () => {
       expect(yield* Fiber.join(third)).toBe(40)
       expect(ran).toEqual([0, 1, 4])
       expect(rows(world).length).toBe(3)
+    }),
+  )
+  it.effect("4.4b has a reader of a stream wait as any sender, and leave", () =>
+    Effect.gen(function* () {
+      const gate = new Gate()
+      const Talker = makeTalker(
+        "talker",
+        (n, actor) => Effect.andThen(gate.pass, Effect.as(Effect.orDie(actor.emit(`${n}`)), "whole")),
+        { mailbox: { capacity: 1, whenFull: "wait" } },
+      )
+      const world = yield* makeWorld({ actors: [Talker] })
+      const read = (n: number) =>
+        Effect.forkChild(Stream.runCollect(world.system.stream(Talker.ref("a"), "Talk", { n })), {
+          startImmediately: true,
+        })
+      const readers = [yield* read(1), yield* read(2), yield* read(3), yield* read(4)]
+      yield* turns
+      expect(rows(world).length).toBe(2)
+      yield* Fiber.interrupt(readers[2]!)
+      for (let n = 0; n < 3; n++) yield* Effect.andThen(gate.open, turns)
+      expect(yield* Fiber.join(readers[3]!)).toEqual(["4"])
+      expect(rows(world).map(({ body, status }) => [body, status])).toEqual([
+        ['{"n":1}', "done"],
+        ['{"n":2}', "done"],
+        ['{"n":4}', "done"],
+      ])
     }),
   )
   it.effect("4.5 has no more senders wait than it says, and none once the system closes", () =>

@@ -24,8 +24,8 @@ export interface Standing {
   readonly envelope: Times
   /** The message whose handler sends; undefined for the world outside. */
   readonly parent: LiveMessage | undefined
-  /** Whether the message may run without a place, should the actor be free; what a handler sends always needs one. */
-  readonly mayRun: boolean
+  /** Which pool chose the actor; undefined where the message needs a place even if the actor is free, as a send does. */
+  readonly pool: string | null | undefined
 }
 
 interface Stander extends Waiter {
@@ -44,13 +44,13 @@ export class Entrance {
   }
 
   /** Whether a sender who comes now has to wait. */
-  mustWait(cell: LiveCell, envelope: Times, mayRun: boolean): boolean {
+  mustWait(cell: LiveCell, envelope: Times, pool: Standing["pool"]): boolean {
     if (cell.actor.mailbox.whenFull !== "wait") return false
-    return cell.line !== undefined || !this.#fits(cell, envelope, mayRun)
+    return cell.line !== undefined || !this.#fits(cell, envelope, pool)
   }
 
-  #fits(cell: LiveCell, envelope: Times, mayRun: boolean): boolean {
-    return hasPlace(cell) || (mayRun && canRunNow(cell, envelope, this.#system.now()))
+  #fits(cell: LiveCell, envelope: Times, pool: Standing["pool"]): boolean {
+    return hasPlace(cell) || (pool !== undefined && canRunNow(this.#system, cell, envelope, pool))
   }
 
   /** Stands in line; `then` is called once, with the sender's turn, in the step in which there is room. */
@@ -67,7 +67,7 @@ export class Entrance {
     const stander: Stander = {
       cell,
       isOutside: parent === undefined,
-      fits: () => this.#fits(cell, envelope, standing.mayRun),
+      fits: () => this.#fits(cell, envelope, standing.pool),
       go: () => stander.end(Exit.void),
       end: (turn) => {
         cancel()

@@ -48,9 +48,10 @@ export class Intake {
   ): void {
     const cell = this.#system.registry.keep(prepared.to.cell)
     const { envelope } = prepared.draft
-    if (!this.#entrance.mustWait(cell, envelope, true)) this.#deliver(prepared, cell, then)
+    const { pool } = prepared.to
+    if (!this.#entrance.mustWait(cell, envelope, pool)) this.#deliver(prepared, cell, then)
     else {
-      this.#entrance.join(key, { cell, envelope, parent, mayRun: true }, (turn) => {
+      this.#entrance.join(key, { cell, envelope, parent, pool }, (turn) => {
         if (Exit.isSuccess(turn)) this.#deliver(prepared, cell, then)
         else then(Exit.failCause(turn.cause))
       })
@@ -81,9 +82,9 @@ export class Intake {
   ): Effect.Effect<string, SendFailure> {
     const cell = this.#system.registry.keep(prepared.to.cell)
     const { envelope } = prepared.draft
-    if (!this.#entrance.mustWait(cell, envelope, false)) return this.#hold(prepared, cell, outgoing)
+    if (!this.#entrance.mustWait(cell, envelope, undefined)) return this.#hold(prepared, cell, outgoing)
     return Effect.callback((resume) => {
-      this.#entrance.join(prepared, { cell, envelope, parent, mayRun: false }, (turn) =>
+      this.#entrance.join(prepared, { cell, envelope, parent, pool: undefined }, (turn) =>
         resume(Exit.isSuccess(turn) ? this.#hold(prepared, cell, outgoing) : Exit.failCause(turn.cause)),
       )
       return Effect.sync(() => this.#entrance.leave(prepared))

@@ -131,11 +131,7 @@ export const deliver = (
     actorId: cell.address.id,
     pool: to.pool,
   }
-  const { backlog } = system
-  const claimed =
-    canRunNow(cell, envelope, system.now()) &&
-    // Over a pool's targets there is no order.
-    (backlog === undefined || envelope.pool !== null || !backlog.hides(cell))
+  const claimed = canRunNow(system, cell, envelope, to.pool)
   let victim: Victim | undefined
   if (claimed) cell.reserved++
   else {

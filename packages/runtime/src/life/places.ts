@@ -15,15 +15,20 @@ const SYSTEM_RETRY_AFTER_MS = 1_000
 export type Times = Pick<Envelope, "deliverAtMs" | "deadlineAtMs">
 
 /**
- * Whether the message can run the moment it is on disk: nothing waits, or is on its way, that comes before it. (One whose
- * parent is late already is to be expired, and not claimed.)
+ * Whether the message can run the moment it is on disk: nothing waits, is on its way, or lies unread on disk, that comes
+ * before it. (Over a pool's targets there is no order. One whose parent is late already is to be expired, and not claimed.)
  */
-export const canRunNow = (cell: LiveCell, { deadlineAtMs, deliverAtMs }: Times, nowMs: number): boolean =>
-  cell.freeSlots > 0 &&
-  !cell.mailbox.hasQueue &&
-  cell.arriving === 0 &&
-  deliverAtMs <= nowMs &&
-  (deadlineAtMs === null || deadlineAtMs > nowMs)
+export const canRunNow = (
+  { backlog, now }: System,
+  cell: LiveCell,
+  { deadlineAtMs, deliverAtMs }: Times,
+  pool: string | null,
+): boolean => {
+  if (cell.freeSlots <= 0 || cell.mailbox.hasQueue || cell.arriving > 0) return false
+  const nowMs = now()
+  if (deliverAtMs > nowMs || (deadlineAtMs !== null && deadlineAtMs <= nowMs)) return false
+  return backlog === undefined || pool !== null || !backlog.hides(cell)
+}
 
 export const hasPlace = (cell: LiveCell): boolean => cell.mailbox.size + cell.expected < cell.actor.mailbox.capacity
 
