@@ -79,6 +79,8 @@ describe("1 messages of the same priority", () => {
               else yield* Effect.forkDetach(Effect.ignore(told), { startImmediately: true })
             }
           }
+          // What was sent last may not be accepted yet.
+          yield* turns
           for (let step = 0; step < 200 && (yield* world.system.unfinished) > 0; step++) {
             yield* Effect.andThen(TestClock.adjust(100), turns)
           }
