@@ -1,8 +1,9 @@
 /** What retention deletes beside whole conversations: of those that never end, of actors; and how little it looks at. */
-import type { Write } from "@pontoon/runtime"
+import type { FinalStatus, Write } from "@pontoon/runtime"
 import { append, appendClaimed, putActor, START_MS, settle } from "@pontoon/runtime/testing"
 import type Database from "better-sqlite3"
 import { Effect, type Scope } from "effect"
+import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { Appends, applyWrites } from "../src/applyWrites.ts"
 import { ACTORS_IN_PASS, ACTORS_MS_MIN, EVENTS_KEPT } from "../src/care/ActorPruner.ts"
@@ -215,4 +216,100 @@ describe("3 how little is looked at", () => {
     rows = []
     expect(seen()).toEqual([])
   })
+})
+
+describe("4 against a list", () => {
+  /** One message: in which conversation, when accepted (after the one before), how long it took, how it ended, whether keyed. */
+  const message = fc.record({
+    conversation: fc.integer({ min: 0, max: 5 }),
+    afterDays: fc.integer({ min: 0, max: 3 }),
+    tookDays: fc.integer({ min: 0, max: 4 }),
+    status: fc.constantFrom("done", "done", "done", "failed", "dead", "expired", "pending", "running"),
+    isKeyed: fc.boolean(),
+  })
+  const options = fc.record({
+    ageMsMax: fc.integer({ min: 0, max: 20 }).map((days) => days * DAY_MS),
+    keyMsMin: fc.integer({ min: 0, max: 20 }).map((days) => days * DAY_MS),
+    conversationMsMax: fc.integer({ min: 0, max: 40 }).map((days) => days * DAY_MS),
+    statuses: fc.constantFrom<ReadonlyArray<FinalStatus>>(["done"], ["done", "failed", "expired"], ["done", "dead"]),
+  })
+
+  interface Row {
+    readonly id: string
+    readonly correlationId: string
+    readonly causationId: string | null
+    readonly status: string
+    readonly createdAtMs: number
+    readonly finishedAtMs: number | null
+    readonly isKeyed: boolean
+  }
+
+  /** What docs/retention.md says, in the fewest words. */
+  const keptOf = (rows: ReadonlyArray<Row>, limits: Required<Omit<RetentionOptions, "bytesMax">>, wallMs: number) => {
+    const isNeeded = ({ createdAtMs, finishedAtMs, isKeyed, status }: Row): boolean =>
+      finishedAtMs === null ||
+      finishedAtMs > wallMs - limits.ageMsMax ||
+      !limits.statuses.some((each) => each === status) ||
+      (isKeyed && createdAtMs > wallMs - limits.keyMsMin)
+    const left = new Map(rows.map((row) => [row.id, row]))
+    for (const row of rows) {
+      const goesOn = [...left.values()].some((each) => each.correlationId === row.correlationId && isNeeded(each))
+      const cause = left.get(row.causationId ?? "")
+      const goesAlone =
+        !isNeeded(row) &&
+        (row.finishedAtMs ?? 0) <= wallMs - limits.conversationMsMax &&
+        !["pending", "running", "dead"].includes(cause?.status ?? "")
+      if (!goesOn || goesAlone) left.delete(row.id)
+    }
+    return [...left.keys()]
+  }
+
+  it("a pass leaves what the rules leave, whatever the steps", () =>
+    run(
+      Effect.gen(function* () {
+        const { database } = yield* opened
+        const insert = database.prepare(
+          `insert into messages (id, actor_type, actor_id, task, codec, status, priority, attempt, created_at_ms, deliver_at_ms,
+             finished_at_ms, correlation_id, causation_id, idempotency_key, idempotency_scope, trace_id, body)
+           values (?, 'barista', '1', 'brew', 'json', ?, 0, 1, ?, 0, ?, ?, ?, ?, ?, 't', '{}')`,
+        )
+        fc.assert(
+          fc.property(
+            fc.array(message, { minLength: 1, maxLength: 40 }),
+            options,
+            fc.integer({ min: 1, max: 20 }),
+            (drawn, limits, rowsMax) => {
+              let atMs = START_MS
+              const last = new Map<number, string>()
+              const roots = new Map<number, string>()
+              const rows = drawn.map(({ afterDays, conversation, isKeyed, status, tookDays }, n): Row => {
+                atMs += afterDays * DAY_MS
+                const id = `m${n}`
+                const before = last.get(conversation)
+                if (before === undefined) roots.set(conversation, id)
+                last.set(conversation, id)
+                const isOver = status !== "pending" && status !== "running"
+                return {
+                  ...{ id, status, isKeyed, createdAtMs: atMs },
+                  finishedAtMs: isOver ? atMs + tookDays * DAY_MS : null,
+                  correlationId: roots.get(conversation) ?? id,
+                  causationId: before ?? null,
+                }
+              })
+              const wallMs = atMs + 10 * DAY_MS
+              database.transaction(() => {
+                database.exec("delete from messages")
+                for (const { causationId, correlationId, createdAtMs, finishedAtMs, id, isKeyed, status } of rows) {
+                  const key = isKeyed ? [id, "actor barista/1"] : [null, null]
+                  insert.run(id, status, createdAtMs, finishedAtMs, correlationId, causationId, ...key)
+                }
+              })()
+              pass(prunerOf(database, limits, { rowsMax }), wallMs)
+              expect(ids(database)).toEqual(keptOf(rows, limits, wallMs))
+            },
+          ),
+          { numRuns: 100, seed: Number(process.env.PONTOON_SEED ?? 7) },
+        )
+      }),
+    ))
 })
