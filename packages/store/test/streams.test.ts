@@ -7,8 +7,8 @@ import { SqliteLogReader, SqliteStore } from "../src/index.ts"
 import { startChild } from "./support/childProcess.ts"
 import { temporaryFile } from "./support/temporaryFolder.ts"
 
-/** Chunks that are read before each kill; at the last, the process is left to end. */
-const LIVES = [40, 1, 90, 60]
+/** Chunks that are read before each kill; the process after that is left to end. */
+const LIVES = [40, 70]
 
 describe("a reader that comes back", () => {
   it("sees each chunk once, in order, over kill -9 of the process that writes them, and that it reads in", () =>
@@ -29,10 +29,10 @@ describe("a reader that comes back", () => {
             child.process.kill("SIGKILL")
             yield* Effect.promise(() => child.ended)
           }
-          expect(seen).toEqual(Array.from({ length: 300 }, (_, number) => `${number} w${number}`))
+          expect(seen).toEqual(Array.from({ length: 200 }, (_, number) => `${number} w${number}`))
           const reader = yield* SqliteLogReader.make(file)
           const [message] = yield* reader.messages({ limit: 10 })
-          expect(message).toMatchObject({ status: "done", reply: "300", actorType: "talker", via: '["front/f"]' })
+          expect(message).toMatchObject({ status: "done", reply: "200", actorType: "talker", via: '["front/f"]' })
           expect((yield* reader.routes({}, 10)).map(({ reason }) => reason)).toEqual(["handed on by front/f"])
         }),
       ),

@@ -28,7 +28,7 @@ const Talker = Actor.make("talker", {
 const Front = Actor.make("front", { protocol: [Say], handlers: { Say: (_, actor) => forward(actor, Talker.ref("t")) } })
 
 const pontoon = await Pontoon.open({ store: SqliteStore.layer(file), actors: [Front, Talker], chunkLingerMs: 5 })
-const id = await pontoon.tell(Front.ref("f"), "Say", { words: 300 }, { idempotencyKey: "the words" })
+const id = await pontoon.tell(Front.ref("f"), "Say", { words: 200 }, { idempotencyKey: "the words" })
 for await (const { chunk, number } of pontoon.read(Front.ref("f"), "Say", id, { from: Number(from) })) {
   say(`${number} ${chunk}`)
 }
