@@ -1,5 +1,6 @@
 /** What a message did outside is taken back where it ends badly: in reverse order, each once in the log, wherever it dies. */
 import { describe, expect, it } from "@effect/vitest"
+import { seededRandom } from "@pontoon/runtime/testing"
 import { Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import {
@@ -494,6 +495,76 @@ describe("4 a dead letter that was compensated", () => {
       expect(yield* world.system.outcome(id)).toMatchObject({ status: "done", reply: "7" })
       expect(outside.story).toEqual([...BACK, ...BACK, "flight", "hotel", "car"])
       expect(outside.done.size).toBe(9)
+    }),
+  )
+})
+
+/** Steps with compensations, and others, one after the other and side by side; one of them may fail for good. */
+type Tree =
+  | { readonly _tag: "Book" | "Note" | "Ask" | "Fail" }
+  | { readonly _tag: "Then" | "All"; readonly parts: ReadonlyArray<Tree> }
+
+describe("5 whatever a saga does", () => {
+  const drawTree = (random: ReturnType<typeof seededRandom>, depth: number): Tree => {
+    const kind = random.below(depth === 0 ? 7 : 12)
+    if (kind < 4) return { _tag: "Book" }
+    if (kind < 5) return { _tag: "Note" }
+    if (kind < 6) return { _tag: "Ask" }
+    if (kind < 7) return { _tag: "Fail" }
+    const parts = Array.from({ length: 1 + random.below(3) }, () => drawTree(random, depth - 1))
+    return { _tag: random.below(2) === 0 ? "Then" : "All", parts }
+  }
+  const perform = (actor: Context, tree: Tree, outside: Outside, fails: boolean): Effect.Effect<unknown, unknown> => {
+    switch (tree._tag) {
+      case "Book":
+        return outside.book(actor, "it")
+      case "Note":
+        return actor.step("note", Schema.Number, Effect.as(Effect.sleep(5), 1))
+      case "Ask":
+        return actor.ask(Counter.ref("c"), "Add", { by: 1 })
+      case "Fail":
+        return fails ? terminal : Effect.void
+      case "Then":
+        return Effect.forEach(tree.parts, (part) => perform(actor, part, outside, fails))
+      case "All":
+        return actor.all(tree.parts.map((part) => perform(actor, part, outside, fails)))
+    }
+  }
+  const seeds = Array.from({ length: 120 }, (_, index) => index + 1)
+  it.effect.each(seeds)("5.1 all of it is done or all is taken back, wherever it dies (seed %i)", (seed) =>
+    Effect.gen(function* () {
+      const random = seededRandom(seed)
+      const tree: Tree = { _tag: "Then", parts: [drawTree(random, 2), drawTree(random, 2), { _tag: "Fail" }] }
+      // Fails in every attempt, in its first one, or never; then an end is not what another attempt would come to.
+      const until = random.below(3) * random.below(3)
+      let outside = new Outside()
+      const Any = makeSaga(
+        outside,
+        (actor) => Effect.as(perform(actor, tree, outside, actor.message.attempt <= until), 1),
+        10,
+      )
+      yield* everyCommit({
+        actors: [Any, Counter],
+        before: random.below(2) === 0,
+        drive: ({ system }) => system.ask(Worker.ref("a"), "Work", { n: 1 }, { idempotencyKey: "k" }),
+        lastsMs: 400,
+        check: (world) =>
+          Effect.sync(() => {
+            const first = row(world)
+            const steps = world.log.steps.get(first.id) ?? []
+            const booked = steps.filter(({ kind }) => kind === "undoable").map(({ ordinal }) => ordinal)
+            const undone = steps.filter(({ kind }) => kind === "undo").map(({ ordinal }) => -1 - ordinal)
+            const back = [...outside.undone].map((key) => Number(key.split(".").at(-1)?.split("~")[0]))
+            if (first.status === "done") expect([undone, back]).toEqual([[], []])
+            else {
+              expect(first.status).toBe("failed")
+              expect(undone.toSorted()).toEqual(booked.toSorted())
+              expect(back.toSorted()).toEqual(booked.toSorted())
+              expect(errorOf(world).notUndone).toBe(undefined)
+            }
+            outside = new Outside()
+          }),
+      })
     }),
   )
 })
