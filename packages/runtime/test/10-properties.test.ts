@@ -153,6 +153,39 @@ describe("1 a mailbox", () => {
       }),
     )
   })
+  it("1.2b keeps it in a long queue that is used from both ends, and in its middle", () => {
+    const mailbox = new Mailbox<Item>(false, 1_000)
+    const envelope = { priority: 0, createdAtMs: 0, deliverAtMs: 0 }
+    const model: Array<Item> = []
+    let order = 0
+    const push = () => {
+      const item = { name: order, order: order++, attempt: 0, envelope, dueAtMs: 0 }
+      mailbox.push(item, 0)
+      model.push(item)
+    }
+    const take = () => {
+      const taken = mailbox.take(0, () => true)
+      expect(taken).toBe(model.shift())
+      return taken
+    }
+    for (let n = 0; n < 6_000; n++) push()
+    for (let round = 0; round < 5_000; round++) {
+      const taken = take()
+      // One comes back to its old place, one is taken back, one comes at the end.
+      if (round % 7 === 0 && taken !== undefined) {
+        mailbox.push(taken, 0)
+        model.unshift(taken)
+      }
+      if (round % 5 === 0) {
+        const [gone] = model.splice(model.length >> 1, 1)
+        if (gone !== undefined) expect(mailbox.remove(gone)).toBe(true)
+      }
+      if (round % 3 === 0) push()
+    }
+    expect(mailbox.all()).toEqual(model)
+    while (model.length > 0) take()
+    expect([mailbox.size, mailbox.hasQueue, mailbox.take(0, () => true)]).toEqual([0, false, undefined])
+  })
   it("1.3 starves nobody: none is overtaken by what came more than a level's time later, for each level between them", () => {
     const ageingMs = 50
     const step = fc.record({ priority: fc.integer({ min: -5, max: 5 }), ms: fc.nat(40), takes: fc.nat(2) })
