@@ -1,6 +1,6 @@
 /** Actors that hear of each other's end, or fall with each other. */
 import { describe, expect, it } from "@effect/vitest"
-import { Actor, type ActorSelf, makePool, Terminated } from "@pontoon/runtime"
+import { Actor, type ActorSelf, makePool, makeSupervisor, type Supervision, Terminated } from "@pontoon/runtime"
 import { Effect, Fiber, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
@@ -256,6 +256,61 @@ describe("2 a watcher", () => {
       expect(refused.flat()[0]).toMatch(/^herd\/w\d+ cannot watch mortal\/0: mortal\/0 has 1000 watchers, as many/)
       yield* kill(world, "0")
       expect(rows(world).filter(({ task }) => task === "Terminated").length).toBe(watchers)
+    }),
+  )
+  it.effect("2.8 is told once what an end is in the end, and nothing of one that is escalated and restarted", () =>
+    Effect.gen(function* () {
+      const selves = new Map<string, ActorSelf>()
+      const makePart = (name: string, supervision: Partial<Supervision>) =>
+        makeWorker<string>(name, (n) => Effect.succeed(n), {
+          start: (self) =>
+            Effect.sync(() => {
+              selves.set(name, self)
+              return name
+            }),
+          supervision: { restartsMax: 0, ...supervision },
+        })
+      const parts = [
+        makePart("stops", { onExceeded: "stop" }),
+        makePart("fails", { onExceeded: "fail" }),
+        makePart("quits", { onCrash: () => "stop" }),
+        makePart("escalates", { onExceeded: "escalate" }),
+        makePart("grouped", { restartsMax: 9 }),
+      ]
+      const group = makeSupervisor("group", {
+        children: parts.slice(-1),
+        restartsMax: 0,
+        onExceeded: "stop",
+      })
+      const Watcher = Actor.make("watcher", {
+        protocol: [Do, Terminated],
+        state: Schema.Array(Schema.String),
+        initialState: [],
+        handlers: {
+          Do: (_, actor) =>
+            Effect.as(
+              Effect.forEach(parts, (part) => Effect.orDie(actor.watch(part.ref("x")))),
+              actor.state,
+            ),
+          Terminated: ({ address, state }, actor) =>
+            Effect.sync(() => actor.setState([...actor.state, `${address.type} ${state}`])),
+        },
+      })
+      const world = yield* makeWorld({ actors: [...parts, Watcher], supervisors: [group] })
+      for (const part of parts) yield* world.system.ask(part.ref("x"), "Work", { n: 1 })
+      yield* world.system.ask(Watcher.ref("w"), "Do", { what: "watch", id: "" })
+      for (const { name } of parts) {
+        yield* selves.get(name)?.crash("broke") ?? Effect.void
+        yield* turns
+      }
+      expect(JSON.parse(world.log.actors.get("watcher/w")?.state ?? "")).toEqual([
+        "stops stopped",
+        "fails failed",
+        "quits stopped",
+        "grouped stopped",
+      ])
+      expect(watches(world).map(({ watched }) => watched.type)).toEqual(["escalates"])
+      expect(yield* world.system.lifecycle({ type: "escalates", id: "x" })).toBe("ready")
     }),
   )
 })

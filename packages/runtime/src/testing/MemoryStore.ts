@@ -135,14 +135,17 @@ const hasEnded = (log: MemoryLog, address: Address): boolean => {
   return lifecycle === "failed" || lifecycle === "stopped"
 }
 
-const watchesOf = (log: MemoryLog, filter: WatchFilter): ReadonlyArray<WatchRow> => {
-  const isOf = (address: Address, wanted: Address) => formatAddress(address) === formatAddress(wanted)
-  const rows = [...log.watches].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
-  if ("ended" in filter) return rows.filter(({ watched }) => hasEnded(log, watched))
-  return "watched" in filter
-    ? rows.filter(({ watched }) => isOf(watched, filter.watched))
-    : rows.filter(({ watcher }) => isOf(watcher, filter.watcher))
+const isAmong = (log: MemoryLog, { watched, watcher }: WatchRow, filter: WatchFilter): boolean => {
+  if ("ended" in filter) return hasEnded(log, watched)
+  const [is, wanted] = "watched" in filter ? [watched, filter.watched] : [watcher, filter.watcher]
+  return is.id === wanted.id && is.type === wanted.type
 }
+
+const watchesOf = (log: MemoryLog, filter: WatchFilter): ReadonlyArray<WatchRow> =>
+  [...log.watches]
+    .filter(([, row]) => isAmong(log, row, filter))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, row]) => row)
 
 /** By type, and then by id. */
 const orderOf = ({ type, id }: Address): string => `${type}\n${id}`
