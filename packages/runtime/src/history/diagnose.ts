@@ -222,8 +222,9 @@ const deadFindings = (history: MessageHistory, attempts: ReadonlyArray<HistoryAt
 /** What the life of a message comes to, the most likely cause first; one finding at least. */
 export const diagnose = (history: MessageHistory): ReadonlyArray<Finding> => {
   const { error, message } = history
-  // Those before a redrive had their own diagnosis.
-  const attempts = history.attempts.filter(({ attempt }) => attempt > message.attemptsBefore)
+  // Those before a redrive had their own diagnosis. (`attemptsBefore` counts attempts that were put off, too.)
+  const since = history.redrives.at(-1)?.attempt ?? 0
+  const attempts = history.attempts.filter(({ attempt }) => attempt >= since)
   const { attempt, status } = message
   const why = error === undefined ? "no error was recorded" : said(error)
   switch (status) {

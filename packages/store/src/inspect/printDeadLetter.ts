@@ -3,6 +3,7 @@ import {
   diagnose,
   formatAddress,
   type HistoryAttempt,
+  handedOnFrom,
   type MessageHistory,
   type ReadFailure,
   type RecordedError,
@@ -113,11 +114,13 @@ const formatDeadLetter = (history: MessageHistory, output: Output): ReadonlyArra
   const { actorId, actorType, attempt, body, createdAtMs, id, sender, status, task } = message
   const tries = attempt === 1 ? "1 try" : `${attempt} tries`
   const to = formatAddress({ type: actorType, id: actorId })
+  const handedOn = handedOnFrom(message)
   const indent = " ".repeat(OFFSET_WIDTH)
   const lines = [
     `${paint(output, "bold", `message ${id}`)}, ${to} ${task}, ${status} after ${tries}`,
     `${"+0 ms".padEnd(OFFSET_WIDTH)}accepted ${formatTime(createdAtMs)} from ${sender ?? "outside"}`,
     `${indent}  body ${preview(body, BODY_LENGTH_MAX)}`,
+    ...(handedOn.length === 0 ? [] : [`${indent}  handed on by ${handedOn.map(oneLine).join(", then ")}`]),
   ]
   for (const { atMs, details, style, text } of momentsOf(history)) {
     lines.push(`+${formatDuration(atMs - createdAtMs)}`.padEnd(OFFSET_WIDTH) + paint(output, style, text))
