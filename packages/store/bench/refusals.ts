@@ -53,7 +53,11 @@ const measure = (folder: string, way: "savepoints" | "as built", refusal: Refusa
   for (let batch = 0; batch < BATCHES; batch++) {
     const commits = batchOf(batch, refusal)
     if (way === "savepoints") savepoints(statements, commits)
-    else commitBatch(context, commits)
+    else
+      commitBatch(
+        context,
+        commits.map((writes) => ({ writes })),
+      )
   }
   const { user, system } = process.cpuUsage(before)
   close()

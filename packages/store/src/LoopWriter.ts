@@ -91,16 +91,14 @@ class LoopWriter implements Writer {
 
   /** One transaction; false where the lock is somebody else's and is waited for. */
   #flushOnce(): boolean {
-    const batch = this.#queue.slice(0, this.#context.limits.writesMax)
-    const outcome = commitBatch(
-      this.#context,
-      batch.map(({ writes }) => writes),
-    )
+    const queue = this.#queue
+    const outcome = commitBatch(this.#context, queue)
     if (outcome._tag === "busy") return this.#isDoneWaiting(outcome.failure)
     this.#lockedSinceMs = undefined
     const { exits } = outcome
-    this.#queue = this.#queue.slice(exits.length)
-    this.#tell(batch.slice(0, exits.length), (index) => exits[index]!)
+    // What is submitted while they are told goes behind what is left.
+    this.#queue = queue.slice(exits.length)
+    this.#tell(queue, exits.length, (index) => exits[index]!)
     this.#flushed()
     return true
   }
@@ -113,13 +111,14 @@ class LoopWriter implements Writer {
     this.#lockedSinceMs = undefined
     const refused = this.#queue
     this.#queue = []
-    this.#tell(refused, () => Exit.fail(failure))
+    this.#tell(refused, refused.length, () => Exit.fail(failure))
     return true
   }
 
-  #tell(requests: ReadonlyArray<Request>, exitOf: (index: number) => CommitExit): void {
-    for (const { writes } of requests) this.#pendingWrites -= weightOf(writes)
-    for (let index = 0; index < requests.length; index++) requests[index]!.done(exitOf(index))
+  /** Tells the first `count` of them. */
+  #tell(requests: ReadonlyArray<Request>, count: number, exitOf: (index: number) => CommitExit): void {
+    for (let index = 0; index < count; index++) this.#pendingWrites -= weightOf(requests[index]!.writes)
+    for (let index = 0; index < count; index++) requests[index]!.done(exitOf(index))
   }
 }
 

@@ -41,7 +41,7 @@ export interface BatchContext {
   readonly crash: CrashPointHook
 }
 
-type Batch = ReadonlyArray<ReadonlyArray<Write>>
+type Batch = ReadonlyArray<{ readonly writes: ReadonlyArray<Write> }>
 
 /** After these the transaction, not one commit, has failed. */
 const TRANSACTION_CODES = new Set([
@@ -97,10 +97,10 @@ const applyBatch = (context: BatchContext, batch: Batch, withSavepoints: boolean
   const endMs = now() + limits.applyMsMax
   let writes = 0
   for (const commit of batch) {
-    writes += commit.length
+    writes += commit.writes.length
     if (exits.length > 0 && (writes > limits.writesMax || now() >= endMs)) break
     if (withSavepoints) statements.savepoint.run()
-    const { exit, isDirty } = applyCommit(context, commit)
+    const { exit, isDirty } = applyCommit(context, commit.writes)
     if (isDirty && !withSavepoints) return undefined
     if (isDirty) statements.rollbackToSavepoint.run()
     if (withSavepoints) statements.releaseSavepoint.run()

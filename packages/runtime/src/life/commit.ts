@@ -29,8 +29,17 @@ export const whenDone = <A, E>(
 /** Commits once, and calls `then` with the end. */
 export const commit = (system: System, writes: ReadonlyArray<Write>, then: (exit: CommitExit) => void): void => {
   const submitted = system.store.commit(writes)
-  if (submitted instanceof Submission) submitted.start(then)
-  else whenDone(system, submitted, then)
+  if (!(submitted instanceof Submission)) whenDone(system, submitted, then)
+  else {
+    submitted.start((exit) => {
+      try {
+        then(exit)
+      } catch (defect) {
+        // A mistake of ours in the course of one message must not keep the rest of its batch from being told.
+        system.fork(Effect.logError("The runtime broke on its way from a commit.", Cause.die(defect)))
+      }
+    })
+  }
 }
 
 /** Waits between tries of a commit that the store cannot take now: a full disk is looked at again once a second. */
