@@ -48,6 +48,7 @@ export * from "./message/StepFailure.ts"
 export { type Best, type BestOfOptions, bestOf } from "./patterns/bestOf.ts"
 export { type Coalescer, type CoalescerOptions, makeCoalescer, TerminalSharedRun } from "./patterns/Coalescer.ts"
 export { forward, forwardStream } from "./patterns/forward.ts"
+export { makeSchedule, type Schedule, type ScheduleOptions, TerminalInvalidSchedule } from "./patterns/Schedule.ts"
 export {
   type Answer,
   type Gathered,
