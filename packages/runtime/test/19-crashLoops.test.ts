@@ -188,7 +188,7 @@ describe("over ten processes", () => {
       expect(row(world).error).toContain("RetryableProcessDied")
     }),
   )
-  it.effect("6. what was brought back by hand stays back: the next process counts none of what came before", () =>
+  it.effect("6. what was brought back by hand goes on, in this process and in the next ones", () =>
     Effect.gen(function* () {
       let isBroken = true
       const Worker = makeWorker(
