@@ -21,8 +21,8 @@ export class Witness {
   /** Replies as they were told, encoded, by message id. */
   readonly replies = new Map<string, string>()
   /**
-   * Messages that are in no order: sent with a delay, redriven, or to be taken back. (A process that dies before a cancel or an end
-   * by deadline is written has let later messages pass, and the next one knows nothing of it.)
+   * Messages that are in no order: sent with a delay, redriven, or handed on. What is taken back or expires is in its order:
+   * nothing behind it runs before its end is on disk.
    */
   readonly unordered = new Set<string>()
   /** When messages ended, by the time that really passes. */
