@@ -63,8 +63,26 @@ const runInserts = async (file: string): Promise<number> => {
         const id = ids.next()
         const actor = `${Math.floor(Math.random() * ACTORS)}`
         append.run(
-          ...[id, "busy", actor, null, "note", "json", "pending", 0, 0, nowMs, nowMs, null, null, null],
-          ...[id, null, null, null, id, body],
+          id,
+          "busy",
+          actor,
+          null,
+          "note",
+          "json",
+          "pending",
+          0,
+          0,
+          nowMs,
+          nowMs,
+          null,
+          null,
+          null,
+          id,
+          null,
+          null,
+          null,
+          id,
+          body,
         )
       }
       commit.run()

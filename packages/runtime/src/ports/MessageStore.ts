@@ -68,6 +68,7 @@ export class MessageStore extends Context.Service<
      * make them. Commits are applied in the order of the calls. Calls of one turn of the event loop may share a
      * transaction; a commit that is refused takes none of the others with it. Once called, a commit is carried out even
      * if its fiber is interrupted: an interrupted caller does not know, and must not need to, whether it was applied.
+     * A store that answers by a callback may give a `Submission`, which saves the runtime a fiber per commit.
      */
     readonly commit: (writes: ReadonlyArray<Write>) => Effect.Effect<CommitReceipt, CommitFailure>
     readonly message: (id: string) => Effect.Effect<MessageRow | undefined, ReadFailure>
