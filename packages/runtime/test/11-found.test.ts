@@ -110,4 +110,20 @@ describe("what a handler did", () => {
       expect(violationsOf([ask(0, "planner/1", 0)], [storm], [[saga, declared]], everyMs)).toEqual([])
     }
   })
+  it("9 and cannot be compensated, because the program lacks its actor, is said by its end when it is taken back", () => {
+    const fails = { do: "fail", how: "retryable", attempts: 9 } as const
+    const program = { version: 1, lacks: "account", revision: 0 } as const
+    const deploy = { kind: "deploy", atMs: 14, downMs: 3, drains: false, program } as const
+    const cancel = { kind: "cancel", atMs: 60, nth: 0 } as const
+    for (let seed = 1; seed < 6; seed++) {
+      const { ends, violations } = simulate(
+        [ask(0, "account/0", 0), cancel, ask(200, "desk/0", 1)],
+        [deploy],
+        [[saga, fails], []],
+        seed,
+      )
+      expect(violations).toEqual([])
+      expect(ends).toEqual({ cancelled: 1, done: 1 })
+    }
+  })
 })

@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import { isFinal, type MessageRow } from "../message/Envelope.ts"
 import { commitPatiently } from "./commit.ts"
 import { isOnDiskAlone } from "./isOnDiskAlone.ts"
+import { uncompensated } from "./journal/compensate.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
 import { cancelWrites } from "./operatorWrites.ts"
 import { ReadAhead } from "./ReadAhead.ts"
@@ -23,13 +24,17 @@ export interface CancellingLife {
   readonly enqueue: (message: LiveMessage) => void
 }
 
-/** Ends a message that never ran, on disk. */
+/** Ends a message that never ran, or cannot be run, on disk; what it did and cannot compensate, its end says. */
 const endThere = (system: System, row: MessageRow): Effect.Effect<boolean> => {
   system.reserved.add(row.id)
-  return commitPatiently(system, cancelWrites(row, system.now())).pipe(
+  const steps = row.attempt === 0 ? Effect.succeed([]) : system.store.steps(row.id)
+  return Effect.map(readPatiently(system, steps), (rows = []) =>
+    uncompensated(CANCELLED, rows, row.attemptsBefore, `this system has no actor ${row.actorType}`),
+  ).pipe(
+    Effect.tap((error) => commitPatiently(system, cancelWrites(row, system.now(), error))),
     Effect.match({
-      onSuccess: () => {
-        const reply = { messageId: row.id, status: "cancelled" as const, reply: null, error: CANCELLED }
+      onSuccess: (error) => {
+        const reply = { messageId: row.id, status: "cancelled" as const, reply: null, error }
         system.askers.end(row.id, { _tag: "Replied", reply })
         return true
       },

@@ -36,15 +36,15 @@ export const redriveWrites = (row: MessageRow, { target, body, atMs }: RedriveTe
   },
 ]
 
-/** The end of an unfinished message that nobody runs. */
-export const cancelWrites = (row: MessageRow, atMs: number): ReadonlyArray<Write> => [
+/** The end of an unfinished message that nobody runs. @param record why, and what of it was not compensated */
+export const cancelWrites = (row: MessageRow, atMs: number, record = CANCELLED): ReadonlyArray<Write> => [
   {
     _tag: "Settle",
     messageId: row.id,
     attempt: row.attempt,
     status: "cancelled",
     reply: null,
-    error: JSON.stringify(CANCELLED),
+    error: JSON.stringify(record),
     atMs,
   },
 ]

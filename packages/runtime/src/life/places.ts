@@ -60,11 +60,12 @@ export const holdPlace = (system: System, cell: LiveCell): RetryableMailboxFull 
   const { waitingMax } = system.settings
   if (waiting.count >= waitingMax) return systemFull(waiting.count, waitingMax)
   if (!hasPlace(cell)) return mailboxFull(system, cell)
-  occupy(system, cell)
+  occupyPlace(system, cell)
   return undefined
 }
 
-const occupy = (system: System, cell: LiveCell): void => {
+/** Holds a place whether or not there is one. */
+export const occupyPlace = (system: System, cell: LiveCell): void => {
   cell.expected++
   system.registry.waiting.count++
 }
@@ -96,7 +97,7 @@ export const holdPlaceOf = (system: System, cell: LiveCell, kind: Kind): Victim 
   if (oldest === undefined && cell.arriving <= cell.unpaid) return undefined
   if (oldest === undefined) cell.unpaid++
   else oldest.doomed = true
-  occupy(system, cell)
+  occupyPlace(system, cell)
   return oldest ?? "oldest then"
 }
 

@@ -2,12 +2,13 @@
  * The boundary between what becomes of actors and the log of it: changes are written in the order in which they happened,
  * also while the store refuses some, and nobody waits for them. With an end goes the news of it, in the same commit.
  */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import { commitPatiently } from "../life/commit.ts"
 import { LiveMessage } from "../life/LiveMessage.ts"
+import { occupyPlace, releasePlace } from "../life/places.ts"
 import { isOver } from "../life/reply.ts"
 import type { System } from "../life/System.ts"
-import type { Address } from "../message/Address.ts"
+import { type Address, formatAddress } from "../message/Address.ts"
 import type { ReadFailure } from "../ports/StoreFailure.ts"
 import type { Write } from "../ports/Write.ts"
 import { type End, endOf, type Obituary, obituaryOf } from "./obituaries.ts"
@@ -87,14 +88,32 @@ export class LifecycleLog {
       Effect.catchTag(read, "RetryableStoreFailure", (failure) =>
         system.closed ? Effect.fail(failure) : Effect.andThen(Effect.sleep(READ_AGAIN_MS), patiently(read)),
       )
-    const found: Array<Obituary> = []
-    for (const end of ends) found.push(yield* patiently(obituaryOf(system, end)))
-    for (const address of maybe) {
-      const end = yield* patiently(endOf(system, address))
-      if (end !== undefined) found.push(yield* patiently(obituaryOf(system, end)))
+    const found = new Map<string, Obituary>()
+    // Once an actor: the watches that each looks at are dropped by the commit of all of them.
+    for (const end of ends) {
+      const key = formatAddress(end.address)
+      if (!found.has(key)) found.set(key, yield* patiently(obituaryOf(system, end)))
     }
-    yield* commitPatiently(system, [...writes, ...found.flatMap((each) => each.writes)])
-    for (const { end, linked, told } of found) {
+    for (const address of maybe) {
+      const key = formatAddress(address)
+      const end = found.has(key) ? undefined : yield* patiently(endOf(system, address))
+      if (end !== undefined) found.set(key, yield* patiently(obituaryOf(system, end)))
+    }
+    // What comes to those actors now comes after it.
+    const cells = [...found.values()].flatMap(({ told }) => told.map(({ cell }) => system.registry.keep(cell)))
+    for (const cell of cells) {
+      occupyPlace(system, cell)
+      cell.arriving++
+    }
+    const written = yield* Effect.exit(
+      commitPatiently(system, [...writes, ...[...found.values()].flatMap((each) => each.writes)]),
+    )
+    for (const cell of cells) {
+      releasePlace(system, cell)
+      cell.arriving--
+    }
+    if (Exit.isFailure(written)) return yield* written
+    for (const { end, linked, told } of found.values()) {
       for (const { cell, envelope } of told) {
         const message = new LiveMessage(envelope, system.registry.keep(cell), 0, "waiting", system.nextOrder++)
         system.live.set(message.id, message)

@@ -1,89 +1,20 @@
 /**
- * A small cluster that is killed: counters, workflows with steps, asks and sends, a talker that streams, a pool of two that
- * fails now and then.
+ * A small cluster that is killed, and what its callers do.
  *
  * argv: FILE, `load` or `drain`, the crash point to die at (or `none`), at which occurrence of it, a seed, and a name that
  * no other run on the file has. `load` sends until it is killed. What was accepted, and what was answered, goes to standard
- * output, a line each: `accepted ID`, `replied ID REPLY`, `answered KEY REPLY`. `drain` sends nothing, and ends with 0 when
+ * output, a line each: `accepted ID`, `replied ID REPLY`, `answered KEY REPLY`, `read ID FROM CHUNKS`. `drain` sends nothing, and ends with 0 when
  * nothing is unfinished.
  */
-import { Actor, ActorSystem, CrashPoints, makePool, Task } from "@pontoon/runtime"
-import { seededRandom } from "@pontoon/runtime/testing"
-import { Effect, Layer, Schema, Stream } from "effect"
-import { Rpc } from "effect/rpc"
+import { ActorSystem, CrashPoints } from "@pontoon/runtime"
+import { type SeededRandom, seededRandom } from "@pontoon/runtime/testing"
+import { Effect, Layer, Stream } from "effect"
 import { SqliteStore } from "../../src/index.ts"
 import { say } from "../support/say.ts"
+import { Counter, Front, Model, models, Room, Saga, Session, Talker, Till, Workflow } from "./clusterActors.ts"
 
 const [, , file = "", mode = "drain", point = "none", occurrence = "1", seed = "1", run = "0"] = process.argv
 const CALLERS = 12
-
-/** A message is interrupted by every death: none may die of too many. */
-const retry = { attemptsMax: 1_000, backoff: { baseMs: 1, factor: 2, maxMs: 20, jitter: 0.5 } }
-
-class RetryableBusy extends Schema.TaggedError<RetryableBusy>()("RetryableBusy", { message: Schema.String }) {}
-
-const Counter = Actor.make("counter", {
-  protocol: [Rpc.make("Add", { payload: { by: Schema.Number }, success: Schema.Number })],
-  state: Schema.Number,
-  initialState: 0,
-  retry,
-  handlers: {
-    Add: ({ by }, actor) =>
-      Effect.sync(() => {
-        actor.setState(actor.state + by)
-        return actor.state
-      }),
-  },
-})
-
-const Talker = Actor.make("talker", {
-  protocol: [Task.stream("Talk", { payload: { words: Schema.Number }, chunk: Schema.String, whole: Schema.String })],
-  retry,
-  handlers: {
-    Talk: ({ words }, actor) =>
-      Effect.gen(function* () {
-        const said = [...(yield* actor.resume)]
-        while (said.length < words) {
-          const word = `w${said.length}`
-          said.push(word)
-          yield* actor.emit(word)
-          if (said.length % 8 === 0) yield* Effect.yieldNow
-        }
-        return said.join(" ")
-      }),
-  },
-})
-
-const Model = Actor.make("model", {
-  protocol: [Rpc.make("Infer", { payload: { n: Schema.Number }, success: Schema.Number })],
-  concurrency: 2,
-  retry,
-  handlers: {
-    Infer: ({ n }, actor) =>
-      n % 5 === 0 && actor.message.attempt === 1
-        ? new RetryableBusy({ message: `${actor.self.id} is busy` })
-        : Effect.as(Effect.yieldNow, n * 2),
-  },
-})
-const models = makePool("models", { targets: [Model.ref("a"), Model.ref("b")] })
-
-const Workflow = Actor.make("workflow", {
-  protocol: [Rpc.make("Run", { payload: { n: Schema.Number }, success: Schema.Number })],
-  retry,
-  handlers: {
-    Run: ({ n }, actor) =>
-      Effect.gen(function* () {
-        const drawn = yield* actor.step("draw", Schema.Number, Effect.succeed(n % 7))
-        yield* actor.ask(Counter.ref("from"), "Add", { by: -drawn })
-        yield* actor.send(Counter.ref("ledger"), "Add", { by: drawn })
-        const words = yield* Stream.runCollect(actor.stream(Talker.ref(`${n % 3}`), "Talk", { words: drawn }))
-        const doubled = yield* actor.ask(models.ref, "Infer", { n })
-        yield* actor.step("book", Schema.Number, Effect.succeed(doubled))
-        yield* actor.ask(Counter.ref("to"), "Add", { by: drawn })
-        return doubled + words.length
-      }),
-  },
-})
 
 let left = Number(occurrence)
 const crash = (passed: string): void => {
@@ -93,30 +24,85 @@ const crash = (passed: string): void => {
 /** Synchronous, so that the line is out before anything else can happen to this process. */
 const report = (...words: ReadonlyArray<string>) => Effect.sync(() => say(words.join(" ")))
 
+type System = ActorSystem["Service"]
+
+const told = Effect.fnUntraced(function* (system: System, tell: Effect.Effect<string, unknown>) {
+  const id = yield* tell
+  yield* report("accepted", id)
+  const { reply } = yield* system.outcome(id)
+  if (reply !== null) yield* report("replied", id, reply)
+})
+
+/** A reader that leaves after some chunks, and comes back with the number of the last. */
+const readTwice = Effect.fnUntraced(function* (
+  system: System,
+  id: string,
+  ref: ReturnType<typeof Talker.ref>,
+  first: number,
+) {
+  const read = (from: number) => Stream.map(system.read(ref, "Talk", id, { from }), ({ chunk }) => chunk)
+  const before = yield* Stream.runCollect(Stream.take(read(0), first))
+  yield* report("read", id, "0", JSON.stringify(before))
+  const after = yield* Stream.runCollect(read(before.length))
+  yield* report("read", id, `${before.length}`, JSON.stringify(after))
+})
+
+const simple = Effect.fnUntraced(function* (
+  system: System,
+  random: SeededRandom["below"],
+  key: { readonly idempotencyKey: string },
+) {
+  const choice = random(6)
+  const counter = Counter.ref(`${random(4)}`)
+  if (choice < 2) {
+    const sum = yield* system.ask(counter, "Add", { by: 1 + random(9) }, key)
+    yield* report("answered", key.idempotencyKey, JSON.stringify(sum))
+  } else if (choice === 2) yield* told(system, system.tell(counter, "Add", { by: 1 }, { ...key, delayMs: random(80) }))
+  else if (choice === 3) {
+    const ref = Talker.ref(`${random(3)}`)
+    const id = yield* system.tell(ref, "Talk", { words: random(60) }, key)
+    yield* report("accepted", id)
+    yield* readTwice(system, id, ref, 1 + random(20))
+  } else if (choice === 4) yield* told(system, system.tell(models.ref, "Infer", { n: random(50) }, key))
+  else yield* told(system, system.tell(Workflow.ref(`${random(5)}`), "Run", { n: random(50) }, key))
+})
+
+/** Sagas, forwards, tills and watches. */
+const special = Effect.fnUntraced(function* (
+  system: System,
+  random: SeededRandom["below"],
+  key: { readonly idempotencyKey: string },
+) {
+  const choice = random(4)
+  const till = Till.ref(`${random(2)}`)
+  if (choice === 0) yield* told(system, system.tell(Saga.ref(`${random(3)}`), "Book", { n: random(20) }, key))
+  else if (choice === 1) yield* told(system, system.tell(Front.ref(`${random(2)}`), "Add", { by: random(20) }, key))
+  else if (choice === 2) {
+    yield* system.tell(till, "Open", { open: false }, { idempotencyKey: `${key.idempotencyKey}-shut` })
+    const sold = yield* system.tell(till, "Sell", { by: 1 + random(9) }, key)
+    yield* report("accepted", sold)
+    yield* system.tell(till, "Open", { open: true }, { idempotencyKey: `${key.idempotencyKey}-open` })
+  } else {
+    const session = key.idempotencyKey
+    yield* system.ask(Session.ref(session), "Begin", undefined, key)
+    yield* system.ask(Room.ref(`${random(2)}`), "Join", { session }, key)
+    yield* system.stop({ type: "session", id: session }, "signed out")
+  }
+})
+
 const caller = Effect.fnUntraced(function* (name: number) {
   const system = yield* ActorSystem
   const random = seededRandom(Number(seed) * 1_000 + name).below
-  const told = Effect.fnUntraced(function* (tell: Effect.Effect<string, unknown>) {
-    const id = yield* tell
-    yield* report("accepted", id)
-    const { reply } = yield* system.outcome(id)
-    yield* report("replied", id, reply ?? "null")
-  })
   for (let n = 0; ; n++) {
     const key = { idempotencyKey: `${run}-${name}-${n}` }
-    const choice = random(6)
-    if (choice < 2) {
-      const sum = yield* system.ask(Counter.ref(`${random(4)}`), "Add", { by: 1 + random(9) }, key)
-      yield* report("answered", key.idempotencyKey, JSON.stringify(sum))
-    } else if (choice === 2) yield* told(system.tell(Counter.ref(`${random(4)}`), "Add", { by: 1 }, key))
-    else if (choice === 3) yield* told(system.tell(Talker.ref(`${random(3)}`), "Talk", { words: random(60) }, key))
-    else if (choice === 4) yield* told(system.tell(models.ref, "Infer", { n: random(50) }, key))
-    else yield* told(system.tell(Workflow.ref(`${random(5)}`), "Run", { n: random(50) }, key))
+    yield* random(3) > 0 ? simple(system, random, key) : special(system, random, key)
   }
 })
 
 const drained = Effect.gen(function* () {
   const system = yield* ActorSystem
+  // Whatever a shut till has put aside.
+  for (const id of ["0", "1"]) yield* system.ask(Till.ref(id), "Open", { open: true })
   while ((yield* system.unfinished) > 0) yield* Effect.sleep(5)
 })
 
@@ -126,8 +112,8 @@ const program = Effect.gen(function* () {
   return yield* Effect.all(callers, { concurrency: "unbounded", discard: true })
 })
 
-const layer = ActorSystem.layer({ actors: [Counter, Talker, Model, Workflow], pools: [models] }).pipe(
-  Layer.provide(SqliteStore.layer(file)),
-  Layer.provide(Layer.succeed(CrashPoints, crash)),
-)
+const layer = ActorSystem.layer({
+  actors: [Counter, Talker, Model, Workflow, Saga, Front, Till, Session, Room],
+  pools: [models],
+}).pipe(Layer.provide(SqliteStore.layer(file)), Layer.provide(Layer.succeed(CrashPoints, crash)))
 await Effect.runPromise(Effect.provide(program, layer))

@@ -2,11 +2,15 @@
  * The boundary between one database file and all the clusters that die on it: each lives until its death, the checkers look
  * at nothing but the file and at what the dead had said, and a last one drains what is left.
  */
+import { handedOnFrom } from "@pontoon/runtime"
 import {
   checkAccepted,
+  checkJournals,
   checkLog,
+  checkReading,
   checkReplies,
   checkSums,
+  checkTimes,
   type LogContents,
   readContents,
 } from "@pontoon/runtime/testing"
@@ -73,6 +77,60 @@ const checkWorkflows = ({ messages }: LogContents): ReadonlyArray<string> => {
   })
 }
 
+/** What a till has sold is in its state, once. */
+const checkTills = ({ actors, messages }: LogContents): ReadonlyArray<string> =>
+  actors.flatMap(({ address, state }) => {
+    if (address.type !== "till" || state === null) return []
+    const sold = messages.filter(
+      ({ actorId, actorType, status, task }) =>
+        actorType === "till" && actorId === address.id && task === "Sell" && status === "done",
+    )
+    const sum = sold.reduce((total, { body }) => total + (JSON.parse(body).by as number), 0)
+    return sum === JSON.parse(state).sum ? [] : [`till ${address.id} holds ${state}, and has sold ${sum}`]
+  })
+
+/** What was booked by a saga that failed is taken back; by one that is done, it stands. */
+const checkSagas = ({ actors, messages }: LogContents): ReadonlyArray<string> => {
+  const booked = messages
+    .filter(({ actorType, status }) => actorType === "saga" && status === "done")
+    .reduce((sum, { body }) => sum + 3 * (JSON.parse(body).n as number), 0)
+  const counter = actors.find(({ address }) => address.type === "counter" && address.id === "booked")
+  const held = Number(counter?.state ?? 0)
+  return held === booked ? [] : [`sagas that are done have booked ${booked}, and the counter holds ${held}`]
+}
+
+/** What a front handed on is in its state once, and in the counter's by `checkSums`. */
+const checkFronts = ({ actors, messages }: LogContents): ReadonlyArray<string> =>
+  actors.flatMap(({ address, state }) => {
+    if (address.type !== "front") return []
+    const handed = messages.filter((row) => handedOnFrom(row).includes(`front/${address.id}`))
+    const sum = handed.reduce((total, { body }) => total + (JSON.parse(body).by as number), 0)
+    return sum === Number(state ?? 0) ? [] : [`front ${address.id} holds ${state}, and has handed on ${sum}`]
+  })
+
+/** Who watched a session is told of its end once; each session has one watcher, and ends at most once. */
+const checkWatches = ({ actors, messages }: LogContents, drained: boolean): ReadonlyArray<string> => {
+  const told = Map.groupBy(
+    messages.filter(({ actorType, task }) => actorType === "room" && task === "Terminated"),
+    ({ body }) => JSON.parse(body).address.id as string,
+  )
+  const twice = [...told].flatMap(([id, rows]) =>
+    rows.length > 1 ? [`the end of session ${id} was told ${rows.length} times`] : [],
+  )
+  const joined = messages.flatMap(({ body, status, task }) =>
+    task === "Join" && status === "done" ? [JSON.parse(body).session as string] : [],
+  )
+  const ended = new Set(
+    actors.flatMap(({ address, lifecycle }) =>
+      address.type === "session" && lifecycle === "stopped" ? [address.id] : [],
+    ),
+  )
+  const untold = joined
+    .filter((id) => ended.has(id) && !told.has(id))
+    .map((id) => `the end of session ${id} was not told`)
+  return [...twice, ...(drained ? untold : [])]
+}
+
 const amountOf = ({ body }: { readonly body: string }): number => JSON.parse(body).by ?? 0
 
 const judgeFile = (file: string, witness: Witness, drained: boolean) =>
@@ -83,7 +141,13 @@ const judgeFile = (file: string, witness: Witness, drained: boolean) =>
       ...checkAccepted(contents, witness.accepted),
       ...checkReplies(contents, witness.repliesIn(contents)),
       ...checkWorkflows(contents),
-      ...(drained ? checkSums(contents, "counter", amountOf) : []),
+      ...checkTimes(contents),
+      ...checkJournals(contents, true),
+      ...checkTills(contents),
+      ...checkFronts(contents),
+      ...checkWatches(contents, drained),
+      ...witness.readings.flatMap(({ chunks, from, messageId }) => checkReading(contents, messageId, chunks, { from })),
+      ...(drained ? [...checkSums(contents, "counter", amountOf), ...checkSagas(contents)] : []),
     ]
     return { violations, contents, witness } satisfies DiedOften
   }).pipe(Effect.scoped)
