@@ -92,6 +92,8 @@ export const redrive = Effect.fnUntraced(function* (
   const { type: actorType, id: actorId } = cell.address
   const envelope = { ...row, actorType, actorId, body: body ?? row.body, deliverAtMs: atMs, deadlineAtMs: null }
   const message = new LiveMessage(envelope, cell, row.attempt, "waiting", system.nextOrder++, row.attempt)
+  // Now, also where the clock was set back while it was written.
+  message.dueAtMs = 0
   system.live.set(message.id, message)
   system.reserved.delete(messageId)
   countAssigned(system, envelope, cell.key)
