@@ -90,22 +90,32 @@ export class Registry<M extends Queued> {
 
   /** Makes room before it adds, so that the new cell, which is idle still, is not the one to go. */
   #add(cell: Cell<M>): void {
-    if (this.#cells.size >= this.#residentMax) this.#makeRoom()
+    while (this.#cells.size >= this.#residentMax && this.#dropOne()) {
+      // One goes for each that comes; more only where all were busy before.
+    }
     this.#cells.set(cell.key, cell)
   }
 
-  /** Of the next few in turn, the idle ones go, the least used first; the others are looked at again a round later. */
-  #makeRoom(): void {
-    const looked: Array<Cell<M>> = []
+  /**
+   * Of the first few the least used idle one goes. The others stay in front, to be held against the next: so every actor has
+   * its turn, and those that are used outlive it. False where all of them are busy; they go to the back.
+   *
+   * To move all that are looked at to the back would be a use of the map for each, and leave its old tables for garbage.
+   */
+  #dropOne(): boolean {
+    let looked = 0
+    let least: Cell<M> | undefined
     for (const cell of this.#cells.values()) {
-      if (looked.length >= EVICT_LOOK_MAX) break
-      looked.push(cell)
+      if (looked++ >= EVICT_LOOK_MAX) break
+      if (cell.idle && (least === undefined || cell.heat + cell.uses < least.heat + least.uses)) least = cell
     }
-    const idle = looked.filter((cell) => cell.idle).sort((a, b) => a.heat + a.uses - (b.heat + b.uses))
-    const going = new Set(idle.slice(0, this.#cells.size - this.#residentMax + 1))
-    for (const cell of looked) {
+    if (least !== undefined) return this.#cells.delete(least.key)
+    const busy: Array<Cell<M>> = []
+    for (const cell of this.#cells.values()) if (busy.push(cell) >= EVICT_LOOK_MAX) break
+    for (const cell of busy) {
       this.#cells.delete(cell.key)
-      if (!going.has(cell)) this.#cells.set(cell.key, cell)
+      this.#cells.set(cell.key, cell)
     }
+    return false
   }
 }
