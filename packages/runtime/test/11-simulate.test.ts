@@ -67,7 +67,19 @@ describe("1 a simulation", () => {
         "down",
         "stop",
       ],
-      ...["cancel", "redrive", "feedback", "read", "Postpone", "Forward", "TerminalForwardLoop"],
+      ...[
+        "cancel",
+        "redrive",
+        "feedback",
+        "read",
+        "Postpone",
+        "Forward",
+        "TerminalForwardLoop",
+        "TerminalDropped",
+        "undo",
+        "race",
+        "sleep",
+      ],
       ...["answered", "Declared", "RetryableMailboxFull", "RetryableClosing", "RetryableStoreFailure"],
       ...["TerminalIdempotencyConflict", "TerminalDeadLetter", "TerminalExpired", "TerminalCancelled"],
       ...["TerminalMessageFailed", "TerminalActorFailed", "TerminalReplayMismatch", "written", "busy", "full", "io"],
@@ -92,6 +104,8 @@ describe("1 a simulation", () => {
         if (line.includes("TerminalReplayMismatch")) wanted.delete("TerminalReplayMismatch")
         if (line.includes('"_tag":"Postpone"')) wanted.delete("Postpone")
         if (line.includes('"_tag":"Forward"')) wanted.delete("Forward")
+        if (line.includes("TerminalDropped")) wanted.delete("TerminalDropped")
+        for (const kind of ["undo", "race", "sleep"]) if (line.includes(`"kind":"${kind}"`)) wanted.delete(kind)
         if (line.includes("TerminalForwardLoop")) wanted.delete("TerminalForwardLoop")
         if (/reader .*: has read \d/.test(line)) wanted.delete("read")
       }

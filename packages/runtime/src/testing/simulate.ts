@@ -16,7 +16,9 @@
  *   message and for another, within its window and after it
  * - readers of streams come late, are slow, leave, and come back with the number of their last chunk, also to the next process
  * - messages are put aside, and brought back; and handed on, once, or round in a circle
- * - deadlines, delays and priorities of all sizes, with ageing; a strict mailbox of two places that overflows
+ * - steps fail and are tried again, with compensations, in branches side by side and in races; sleeps, short and long
+ * - mailboxes of a few places that refuse, make wait, or drop the oldest; actors are put on hold, over restarts
+ * - deadlines, delays and priorities of all sizes, with ageing; backlogs that are read back two messages at a time
  *
  * What does not: writes are never torn and never lost once told (that is the disk's promise, and `test/crash` of the store
  * looks at it), and one process at a time opens the log.

@@ -150,6 +150,8 @@ export type Fault = { readonly atMs: number } /** The process is killed, and sta
   | { readonly kind: "crash"; readonly target: string; readonly times: number; readonly everyMs: number }
   /** A target cannot be started. */
   | { readonly kind: "down"; readonly target: string; readonly forMs: number }
+  /** An operator puts an actor on hold for a while, over restarts. */
+  | { readonly kind: "suspend"; readonly actor: string; readonly forMs: number }
   /** An operator stops an actor, which is back with the next process. */
   | { readonly kind: "stop"; readonly actor: string }
 )

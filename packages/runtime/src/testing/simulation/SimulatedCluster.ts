@@ -15,7 +15,7 @@ import { SimulatedProcess, SimulatedTime } from "./SimulatedTime.ts"
 import type { Stage } from "./Stage.ts"
 import { seededRandom } from "./seededRandom.ts"
 import { makeActors, type SimulatedActors } from "./simulatedActors.ts"
-import { KEY_WINDOW_MS, SHOPS } from "./simulatedAddresses.ts"
+import { KEY_WINDOW_MS, SHOPS, STOPPABLE } from "./simulatedAddresses.ts"
 import { type Struck, strike } from "./strike.ts"
 import type { Witness } from "./Witness.ts"
 
@@ -122,6 +122,7 @@ export class SimulatedCluster implements Struck {
     life.system = system
     this.#fork(life, system.failure, () => this.close(() => this.die(REOPEN_MS, "has given up")))
     for (const { effect, ended } of this.#outside.resume(system, life.cast)) this.#fork(life, effect, ended)
+    if (this.stage.isOver) this.#resumeAll()
     const missed = this.#missed
     this.#missed = []
     for (const action of missed) this.#perform(action)
@@ -187,6 +188,7 @@ export class SimulatedCluster implements Struck {
     this.disk.unreadable = 0
     this.stage.down.clear()
     this.armed.length = 0
+    this.#resumeAll()
     this.#program = { ...this.#program, version: this.#newestVersion, lacks: undefined }
     const stashes = this.stage.plan.scripts.some(({ acts }) => acts.some((act) => act.do === "stash"))
     for (const to of stashes ? SHOPS : []) {
@@ -195,6 +197,14 @@ export class SimulatedCluster implements Struck {
     const running = this.#life?.program
     if (running === undefined || (running.version === this.#newestVersion && running.lacks === undefined)) return
     this.close(() => this.die(0, "is replaced by a whole one"))
+  }
+
+  /** Nobody is on hold any more. */
+  #resumeAll(): void {
+    for (const actor of STOPPABLE) {
+      const [type = "", id = ""] = actor.split("/")
+      this.within((system) => system.resume({ type, id }, "no more trouble"))
+    }
   }
 
   #perform(action: Action): void {

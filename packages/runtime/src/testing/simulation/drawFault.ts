@@ -42,11 +42,12 @@ const drawTrouble = (random: SeededRandom, atMs: number): Fault => {
 const drawMishap = (random: SeededRandom, atMs: number): Fault => {
   const forMs = random.below(random.chance(0.6) ? 60 : 1_500)
   const dice = random.below(20)
-  if (dice < 9) {
+  if (dice < 8) {
     const times = random.chance(0.7) ? 1 : 2 + random.below(12)
     return { kind: "crash", atMs, target: random.pick(STARTED), times, everyMs: 1 + random.below(60) }
   }
-  if (dice < 15) return { kind: "down", atMs, forMs, target: random.pick(STARTED) }
+  if (dice < 13) return { kind: "down", atMs, forMs, target: random.pick(STARTED) }
+  if (dice < 18) return { kind: "suspend", atMs, forMs, actor: random.pick(STOPPABLE) }
   return { kind: "stop", atMs, actor: random.pick(STOPPABLE) }
 }
 

@@ -62,7 +62,7 @@ const makeWorker = (
   name: string,
   handler: () => ScriptedHandler,
   { version }: Program,
-  mailbox: { readonly capacity?: number; readonly strict?: boolean },
+  mailbox: Partial<Actor.MailboxOptions>,
 ) =>
   Actor.make(name, {
     mailbox: { ...mailbox, ageingMs: AGEING_MS },
@@ -157,10 +157,10 @@ export interface SimulatedActors extends Cast {
 export const makeActors = (stage: Stage, process: SimulatedProcess, program: Program): SimulatedActors => {
   const handler = (): ScriptedHandler => scripted
   const start = makeStart(stage, process)
-  const Account = makeWorker("account", handler, program, {})
+  const Account = makeWorker("account", handler, program, { capacity: 3, whenFull: "wait" })
   const Desk = makeWorker("desk", handler, program, { capacity: 2, strict: true })
   const Planner = makeWorker("planner", handler, program, {})
-  const Shop = makeWorker("shop", handler, program, {})
+  const Shop = makeWorker("shop", handler, program, { capacity: 5, whenFull: "dropOldest" })
   const Talker = makeTalker(handler)
   const Crew = makeCrew(handler, program, start)
   const Model = makeModel(handler, start)

@@ -1,6 +1,7 @@
 /** The boundary between a fault of a plan and what it does to the cluster that it befalls. */
 import type { Effect } from "effect"
 import type { ActorSystem } from "../../ActorSystem.ts"
+import type { Address } from "../../message/Address.ts"
 import type { CrashPoint } from "../../ports/CrashPoints.ts"
 import type { Fault, Program } from "./Plan.ts"
 import type { SimulatedDisk } from "./SimulatedDisk.ts"
@@ -37,7 +38,7 @@ const storm = ({ die, stage }: Struck, { everyMs, times }: Extract<Fault, { read
   }
 }
 
-const trouble = ({ disk, stage }: Struck, fault: Extract<Fault, { readonly forMs: number }>): void => {
+const trouble = ({ disk, stage, within }: Struck, fault: Extract<Fault, { readonly forMs: number }>): void => {
   const later = (then: () => void): void => void stage.time.at(stage.time.nowMs + fault.forMs, then)
   switch (fault.kind) {
     case "refuse": {
@@ -60,11 +61,19 @@ const trouble = ({ disk, stage }: Struck, fault: Extract<Fault, { readonly forMs
         disk.unreadable = 0
       })
       break
+    case "suspend":
+      later(() => within((system) => system.resume(addressOf(fault.actor), "an operator")))
+      break
     case "down":
       stage.down.add(fault.target)
       later(() => stage.down.delete(fault.target))
       break
   }
+}
+
+const addressOf = (actor: string): Address => {
+  const [type = "", id = ""] = actor.split("/")
+  return { type, id }
 }
 
 /** Carries a fault out. */
@@ -93,11 +102,13 @@ export const strike = (cluster: Struck, fault: Fault): void => {
     case "crash":
       crash(cluster, fault)
       break
-    case "stop": {
-      const [type = "", id = ""] = fault.actor.split("/")
-      cluster.within((system) => system.stop({ type, id }, "an operator"))
+    case "stop":
+      cluster.within((system) => system.stop(addressOf(fault.actor), "an operator"))
       break
-    }
+    case "suspend":
+      cluster.within((system) => system.suspend(addressOf(fault.actor), "an operator"))
+      trouble(cluster, fault)
+      break
     default:
       trouble(cluster, fault)
   }
