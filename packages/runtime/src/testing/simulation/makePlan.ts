@@ -12,6 +12,12 @@ const DEPTH_MAX = 2
 
 const GATES: readonly [Act, ...Array<Act>] = [{ do: "stash" }, { do: "gate", open: false }, { do: "gate", open: true }]
 
+/** Whether a handler waits for another's. */
+const isWaiting = (act: Act): boolean =>
+  act.do === "ask" ||
+  act.do === "stream" ||
+  ((act.do === "all" || act.do === "race") && act.branches.flat().some(isWaiting))
+
 class Drawing {
   readonly scripts: Array<Script> = []
   readonly random: SeededRandom
@@ -44,7 +50,7 @@ class Drawing {
     const { random } = this
     const dice = random.below(100)
     if (to.startsWith("shop") && random.chance(0.5)) return random.pick(GATES)
-    if (random.chance(0.05)) return { do: "forward", to: random.pick([...LEAVES, ...PLANNERS]) }
+    if (random.chance(0.05)) return { do: "forward", to: random.pick(LEAVES) }
     const asks = to.startsWith("planner") || to === "models"
     if (dice < 25) return { do: "wait", ms: random.below(random.chance(0.9) ? 12 : 300) }
     if (dice < 45) return this.#step(true)
@@ -111,7 +117,9 @@ class Drawing {
   script(to: string, depth: number): number {
     const { random } = this
     const count = to.startsWith("planner") ? 1 + random.below(5) : random.below(3)
-    const acts = Array.from({ length: count }, () => this.#act(to, depth))
+    const drawn = Array.from({ length: count }, () => this.#act(to, depth))
+    // What waits is not handed on: a ring that closes while a message is on its way to its next hand is not found.
+    const acts = drawn.some(isWaiting) ? drawn.filter((act) => act.do !== "forward") : drawn
     const streams: ReadonlyArray<Act> = to.startsWith("talker")
       ? [{ do: "emit", count: 1 + random.below(30), ms: random.below(3) }]
       : []
