@@ -29,9 +29,7 @@ export const withSystem = async <A>(
   options: StoreOptions = {},
 ): Promise<A> => {
   const scope = Scope.makeUnsafe()
-  const layer = ActorSystem.layer({ actors: [Bench], residentMax: 200_000 }).pipe(
-    Layer.provide(SqliteStore.layer(file, options)),
-  )
+  const layer = ActorSystem.layer({ actors: [Bench] }).pipe(Layer.provide(SqliteStore.layer(file, options)))
   const built = await Effect.runPromise(Layer.buildWithScope(layer, scope))
   try {
     return await use(Context.get(built, ActorSystem))
