@@ -345,7 +345,8 @@ describe("4 a failure", () => {
     expect(text).toContain("seed 5 failed:")
     expect(text).toMatch(/of its 30 actions and \d+ faults, 1 and 0 do:\n {2}action /)
     expect(text).toContain("\n  0 process 1 starts ")
-    expect(text).toMatch(/so that \w+\/\d has answered m1 and holds no effect of it$/)
+    // Messages have names by then, and the history is one of a handful of them.
+    expect(text).toMatch(/so that \w+\/\d has (answered m\d[.\d]* and holds no effect of it|handed m\d on)/)
     expect(text.split("\n").length).toBeLessThan(60)
   })
   it("4.2 that needs two things keeps the two", () => {
