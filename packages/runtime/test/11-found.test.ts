@@ -56,6 +56,19 @@ describe("a clock that is set back", () => {
   })
 })
 
+describe("a clock that is set back before the next process", () => {
+  it("3b holds back nothing that was tried, and handed on since", () => {
+    const acts = [
+      { do: "fail", how: "retryable", attempts: 1 },
+      { do: "forward", to: "crew/1" },
+    ] as const
+    const actions = [ask(0, "crew/1", 1), ask(1, "account/0", 0)]
+    const back = { kind: "clock", atMs: 30, byMs: -3_600_000 } as const
+    const kill = { kind: "kill", atMs: 35, downMs: 5 } as const
+    expect(violationsOf(actions, [back, kill], [acts, [{ do: "wait", ms: 60 }]])).toEqual([])
+  })
+})
+
 describe("a clock that is set forward", () => {
   it("4 past the deadline of a handler that asks: its child is not claimed", () => {
     const asks = [

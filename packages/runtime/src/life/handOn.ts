@@ -136,7 +136,9 @@ export const handOnWrites = (
 
 /** Memory follows: the message is as one that was just sent to its target. */
 export const handedOver = (message: LiveMessage, { to, via }: HandOver): void => {
-  message.envelope = { ...message.envelope, pool: to.pool, via }
+  const { createdAtMs } = message.envelope
+  message.envelope = { ...message.envelope, pool: to.pool, via, deliverAtMs: createdAtMs }
+  message.dueAtMs = 0
   message.attemptsBefore = message.attempt
   message.triedTargets = NONE_TRIED
 }

@@ -64,7 +64,8 @@ export interface Postpone {
 /**
  * running → pending on another target, by the will of its handler: the same message, with whoever waits for it, and the key
  * and the deadline that it has. Nothing failed, so no attempt is recorded, and the target has a budget of its own
- * (`attemptsBefore` becomes `attempt`). Fenced: the row must be running at `attempt`.
+ * (`attemptsBefore` becomes `attempt`). It is due at once: `deliverAtMs` becomes `createdAtMs`, so that it waits for no
+ * clock. Fenced: the row must be running at `attempt`.
  */
 export interface Forward {
   readonly _tag: "Forward"

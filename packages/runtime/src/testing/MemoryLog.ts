@@ -201,7 +201,7 @@ const forward = (log: MemoryLog, write: Forward, undo: Undo): void => {
   const row = fenced(log, write, write.attempt, ["running"])
   const { pool, target, via } = write
   const next = { ...onTarget(row, target), pool, via, attemptsBefore: row.attempt }
-  put(log.messages, row.id, { ...next, status: "pending", startedAtMs: null }, undo)
+  put(log.messages, row.id, { ...next, status: "pending", startedAtMs: null, deliverAtMs: row.createdAtMs }, undo)
 }
 
 const redrive = (log: MemoryLog, write: Redrive, undo: Undo): void => {

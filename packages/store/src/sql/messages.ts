@@ -40,7 +40,8 @@ export const POSTPONE = `update messages
 
 /** The target has a budget of attempts of its own. */
 export const FORWARD = `update messages
-  set status = 'pending', actor_type = ?, actor_id = ?, pool = ?, via = ?, attempts_before = attempt, started_at_ms = null
+  set status = 'pending', actor_type = ?, actor_id = ?, pool = ?, via = ?, attempts_before = attempt, started_at_ms = null,
+    deliver_at_ms = created_at_ms
   where id = ? and status = 'running' and attempt = ?`
 
 export const REROUTE = `update messages set deliver_at_ms = ?, actor_type = ?, actor_id = ?

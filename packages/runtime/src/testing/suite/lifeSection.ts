@@ -76,7 +76,7 @@ const handOn = ({ test, expect }: SuiteKit): void => {
       yield* store.commit([appendClaimed("A", key), retry("A"), claim("A", 2), recordStep("A", 0, 2), forward("A", 2)])
       expect(yield* store.message("A")).toMatchObject({
         ...sampleEnvelope("A", key),
-        deliverAtMs: START_MS + 100,
+        deliverAtMs: START_MS,
         actorType: CASHIER.type,
         actorId: CASHIER.id,
         via: '["barista/1"]',
