@@ -29,7 +29,7 @@ const metrics = ({ asksPerSecond, delayMs, p50Ms, p99Ms }: Result) => ({
 export default {
   conditions: [
     "schema and indexes: Pontoon's own (packages/store/src/migrations), on both sides",
-    "durability: WAL, synchronous=FULL, one transaction per turn of the event loop (ours: of 4 ms at most), on both sides",
+    "durability: WAL, synchronous=FULL, one transaction per turn of the event loop (ours: of 2 ms at most), on both sides",
     `actors: ${ACTORS}, chosen at random; body, reply and state ${BODY_LENGTH} characters of JSON, on both sides`,
     `arrivals: closed loop; a caller pauses for a turn at every ${PAUSE_EVERY}th ask (runtime), half start a turn later (plain)`,
     `${SECONDS} s a run after ${SECONDS / 4} s of warming up, in one process, a new file a run`,

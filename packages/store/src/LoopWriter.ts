@@ -42,6 +42,11 @@ class LoopWriter implements Writer {
   readonly #flushed: () => void
   #queue: Array<Request> = []
   #pendingWrites = 0
+  /**
+   * Committed by a flush that took all of its time: what its callers do when they are told takes as long again (5 of 12 ms
+   * for 355 commits, 1,024 callers), and has a turn of the loop to itself.
+   */
+  #untold: { readonly requests: ReadonlyArray<Request>; readonly exits: ReadonlyArray<CommitExit> } | undefined
   #isScheduled = false
   #isClosed = false
   /** Since when the lock of another process has been waited for. */
@@ -65,10 +70,11 @@ class LoopWriter implements Writer {
     }
   }
 
-  readonly isIdle = (): boolean => this.#queue.length === 0
+  readonly isIdle = (): boolean => this.#queue.length === 0 && this.#untold === undefined
 
   close(): void {
     this.#isClosed = true
+    this.#tellUntold()
     while (this.#queue.length > 0) this.#flushOnce()
   }
 
@@ -84,21 +90,34 @@ class LoopWriter implements Writer {
 
   #flush(): void {
     this.#isScheduled = false
-    if (this.#queue.length === 0) return
-    const hadLock = this.#flushOnce()
-    if (this.#queue.length > 0) this.#schedule(hadLock ? 0 : LOCK_RETRY_MS)
+    // What was committed is told before anything else is.
+    const hadLock = this.#untold === undefined ? this.#flushOnce() : this.#tellUntold()
+    if (this.#queue.length > 0 || this.#untold !== undefined) this.#schedule(hadLock ? 0 : LOCK_RETRY_MS)
   }
 
   /** One transaction; false where the lock is somebody else's and is waited for. */
   #flushOnce(): boolean {
     const queue = this.#queue
+    if (queue.length === 0) return true
+    const startMs = this.#context.now()
     const outcome = commitBatch(this.#context, queue)
     if (outcome._tag === "busy") return this.#isDoneWaiting(outcome.failure)
     this.#lockedSinceMs = undefined
     const { exits } = outcome
     // What is submitted while they are told goes behind what is left.
     this.#queue = queue.slice(exits.length)
-    this.#tell(queue, exits.length, (index) => exits[index]!)
+    this.#untold = { requests: queue, exits }
+    const tookMs = this.#context.now() - startMs
+    return tookMs < this.#context.limits.applyMsMax || this.#isClosed ? this.#tellUntold() : true
+  }
+
+  /** Tells those whose commits are on disk. */
+  #tellUntold(): true {
+    const untold = this.#untold
+    this.#untold = undefined
+    if (untold === undefined) return true
+    const { exits, requests } = untold
+    this.#tell(requests, exits.length, (index) => exits[index]!)
     this.#flushed()
     return true
   }

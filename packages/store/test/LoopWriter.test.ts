@@ -140,6 +140,29 @@ describe("2 one turn of the loop", () => {
       }),
     ))
 
+  it("a transaction that took all of its time is told in a turn of its own, before the next; closing tells it too", () =>
+    run(
+      Effect.gen(function* () {
+        let nowMs = 0
+        const rig = yield* makeRig({ applyMsMax: 4, now: () => nowMs++ })
+        const told: Array<string> = []
+        const submit = (id: string) => rig.writer.submit([append(id)], () => told.push(id))
+        const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+        const ids = ["A", "B", "C", "D", "E", "F", "G", "H"]
+        for (const id of ids) submit(id)
+        yield* turn
+        const committed = ids.slice(0, 4)
+        expect([rig.ids(), told, rig.writer.isIdle()]).toEqual([committed, [], false])
+        submit("I")
+        yield* turn
+        expect([told, transactions(rig)]).toEqual([committed, 1])
+        yield* turn
+        expect([told, transactions(rig)]).toEqual([committed, 2])
+        rig.writer.close()
+        expect([told, rig.ids(), rig.writer.isIdle()]).toEqual([[...ids, "I"], [...ids, "I"], true])
+      }),
+    ))
+
   it("past pendingWritesMax a commit is refused as busy at once, and the others go on", () =>
     run(
       Effect.gen(function* () {
