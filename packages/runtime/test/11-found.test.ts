@@ -139,4 +139,26 @@ describe("what a handler did", () => {
       expect(ends).toEqual({ cancelled: 1, done: 1 })
     }
   })
+  it("10 and was answered stands, where an operator redrives what it had asked before", () => {
+    const step = (ms: number, fails: number, triesMax: number) =>
+      ({ do: "step", ms, fails, triesMax, undoes: false }) as const
+    const throws = { do: "fail", how: "throw", attempts: 3 } as const
+    const asks = (to: string, script: number, boldly: boolean) =>
+      ({ do: "ask", to, script, boldly, terms: {} }) as const
+    const actions = [
+      ask(1, "planner/0", 0, { timeoutMs: 18, idempotencyKey: "k2" }),
+      ask(21, "planner/2", 3),
+      { kind: "feedback", atMs: 21, nth: 979, score: 0.5 } as const,
+      ask(21, "account/0", 4, { timeoutMs: 118 }),
+      { kind: "redrive", atMs: 93, nth: 654 } as const,
+    ]
+    const scripts = [
+      [asks("talker/0", 1, true)],
+      [],
+      [step(1, 2, 4), throws],
+      [asks("models", 2, false), throws],
+      [{ do: "wait", ms: 4 } as const, step(5, 0, 1)],
+    ]
+    expect(violationsOf(actions, [{ kind: "kill", atMs: 69, downMs: 2 }], scripts, 506_978)).toEqual([])
+  })
 })

@@ -6,6 +6,7 @@ import { Effect, Exit, Stream } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
 import type { AskFailure } from "../message/DeliveryFailure.ts"
 import type { MessageStatus } from "../message/Envelope.ts"
+import { childMessageId } from "../message/MessageId.ts"
 import { whenAnswered } from "./answer.ts"
 import { type CutShort, comesBack } from "./CutShort.ts"
 import { whenDone } from "./commit.ts"
@@ -15,6 +16,7 @@ import type { Intake } from "./Intake.ts"
 import type { Dispatch } from "./makeContext.ts"
 import { type Prepared, type PrepareFailure, prepare } from "./prepare.ts"
 import { streamAccepted } from "./readChunks.ts"
+import { readUntilItCan } from "./readPatiently.ts"
 import type { System } from "./System.ts"
 import { WaitGraph } from "./WaitGraph.ts"
 
@@ -103,16 +105,27 @@ export class Senders implements Dispatch {
           return then(accepted(request, { id: envelope.id, codec, kept: envelope.idempotencyKey !== null }))
         }
         const { row } = delivered.value
-        // An earlier attempt of the handler asked, and nobody answered: ask anew. There was one ask an attempt at most.
-        const stale = parent !== undefined && unanswered(row.status) && again < parent.message.attempt - 1
-        if (stale) this.#accept(request, note, then, again + 1)
-        else {
+        const anew = (): void => this.#accept(request, note, then, again + 1)
+        const repeat = (): void => {
           // Another message gives the answer: the earlier one of its key.
           if (parent?.wait !== undefined) parent.wait.childId = row.id
           request.attach?.(row.id)
           // The handler's own, from an earlier attempt, is nobody else's.
           const kept = row.id !== envelope.id || envelope.idempotencyKey !== null
           then(accepted(request, { id: row.id, codec, kept }))
+        }
+        // An earlier attempt of the handler asked, and nobody answered: ask anew. There was one ask an attempt at most.
+        if (parent === undefined || again >= parent.message.attempt - 1) repeat()
+        else if (unanswered(row.status)) anew()
+        else if (row.id !== envelope.id) repeat()
+        else {
+          // An earlier attempt may have asked anew for all that: what it was answered stands, whoever redrove the first ask.
+          const next = childMessageId(parent.message.id, parent.ordinal, again + 1)
+          whenDone(this.#system, readUntilItCan(this.#system, this.#system.store.message(next)), (found) => {
+            if (Exit.isFailure(found)) then(Exit.failCause(found.cause))
+            else if (found.value === undefined) repeat()
+            else anew()
+          })
         }
       })
     })
