@@ -123,6 +123,20 @@ describe("what a handler did", () => {
       expect(violationsOf([ask(0, "planner/1", 0)], [storm], [[saga, declared]], everyMs)).toEqual([])
     }
   })
+  it("8b and is to be compensated is so, where its message is taken back on the way to being recalled", () => {
+    const terminal = { do: "fail", how: "terminal", attempts: 9 } as const
+    // It dies with its end recorded, is taken back between its next claim and its handler, and dies once more.
+    for (let killMs = 10; killMs < 22; killMs += 2) {
+      for (let cancelMs = killMs + 5; cancelMs < killMs + 11; cancelMs += 1) {
+        for (const laterMs of [2, 4, 6, 9]) {
+          const first = { kind: "kill", atMs: killMs, downMs: 5 } as const
+          const second = { kind: "kill", atMs: cancelMs + laterMs, downMs: 5 } as const
+          const actions = [ask(0, "account/0", 0), { kind: "cancel", atMs: cancelMs, nth: 0 } as const]
+          expect(violationsOf(actions, [first, second], [[saga, terminal]], killMs)).toEqual([])
+        }
+      }
+    }
+  })
   it("9 and cannot be compensated, because the program lacks its actor, is said by its end when it is taken back", () => {
     const fails = { do: "fail", how: "retryable", attempts: 9 } as const
     const program = { version: 1, lacks: "account", revision: 0 } as const

@@ -49,7 +49,7 @@ const sealCompensated = Effect.fnUntraced(function* (
   const found = yield* endOfRun(system, message, planned)
   return found._tag === "End"
     ? sealEnd(message, found.end, chunks, system.now())
-    : sealRecalled(message, found.record, chunks, system.now())
+    : sealRecalled(message, found, chunks, system.now())
 })
 
 /** Whether a commit has appended the message, and not met an earlier one of its id. */

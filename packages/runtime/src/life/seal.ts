@@ -110,6 +110,29 @@ const sealDone = (
 
 const earlier = (atMs: number, deadlineAtMs: number | null): number => Math.min(atMs, deadlineAtMs ?? atMs)
 
+/** The attempt has failed, and the message waits for its next one. */
+const tryAgain = (
+  message: LiveMessage,
+  cell: LiveCell,
+  dueAtMs: number,
+  record: FailureRecord,
+  nowMs: number,
+): Seal => ({
+  writes: [
+    {
+      _tag: "Retry",
+      messageId: message.id,
+      attempt: message.attempt,
+      deliverAtMs: dueAtMs,
+      target: cell.address,
+      error: JSON.stringify(record),
+      atMs: nowMs,
+    },
+  ],
+  outcome: { _tag: "Again", cell, dueAtMs, putOff: false },
+  sent: [],
+})
+
 /** Where the next attempt runs, and when: another target of the pool at once, the same actor after a backoff. */
 const nextTry = (system: System, message: LiveMessage, record: FailureRecord): Seal | undefined => {
   const nowMs = system.now()
@@ -122,22 +145,12 @@ const nextTry = (system: System, message: LiveMessage, record: FailureRecord): S
   const moved = cell !== message.cell
   const backoff = moved ? 0 : backoffMs(retry.backoff, message.tries, system.random())
   const dueAtMs = earlier(nowMs + backoff, message.envelope.deadlineAtMs)
-  const writes: Array<Write> = [
-    {
-      _tag: "Retry",
-      messageId: message.id,
-      attempt: message.attempt,
-      deliverAtMs: dueAtMs,
-      target: cell.address,
-      error: JSON.stringify(record),
-      atMs: nowMs,
-    },
-  ]
+  const again = tryAgain(message, cell, dueAtMs, record, nowMs)
   if (to?.decision !== undefined) {
     const reason = `${record.tag} on ${message.cell.key}; ${to.decision.reason}`
-    writes.push({ ...to.decision, reason, messageId: message.id, attempt: message.attempt + 1 })
+    again.writes.push({ ...to.decision, reason, messageId: message.id, attempt: message.attempt + 1 })
   }
-  return { writes, outcome: { _tag: "Again", cell, dueAtMs, putOff: false }, sent: [] }
+  return again
 }
 
 /** The message waits as it did before, and this attempt does not count. */
@@ -162,15 +175,21 @@ export const sealEnd = (
   nowMs: number,
 ): Seal => withChunks(chunks, endWith(message, status, null, record, nowMs))
 
-/** The message waits to be run once more, for the compensations of its steps; `end` is what it comes to. */
+/**
+ * The message waits to be run once more, for the compensations of its steps. This attempt does not count, and `record` says
+ * what the message comes to, as of the next one. Where an earlier attempt has recorded that, this one counts: put off, it
+ * would close that attempt's journal (`closedIn`), and what is in it would never be compensated.
+ */
 export const sealRecalled = (
   message: LiveMessage,
-  end: RecordStep,
+  { end, record }: { readonly end: PlannedEnd; readonly record: RecordStep | undefined },
   chunks: ReadonlyArray<AppendChunk>,
   nowMs: number,
-): Seal => withChunks(chunks, withEnd(end, putOff(message, nowMs)))
-
-const withEnd = (end: RecordStep, seal: Seal): Seal => ({ ...seal, writes: [end, ...seal.writes] })
+): Seal => {
+  if (record === undefined) return withChunks(chunks, tryAgain(message, message.cell, nowMs, end.record, nowMs))
+  const seal = putOff(message, nowMs)
+  return withChunks(chunks, { ...seal, writes: [record, ...seal.writes] })
+}
 
 /** Turns a verdict into the sealing commit. */
 export const seal = (

@@ -15,8 +15,11 @@ import { endOrdinal } from "./Space.ts"
 export type EndOfRun =
   /** To be written as it is. */
   | { readonly _tag: "End"; readonly end: PlannedEnd }
-  /** The message runs once more, for its compensations, and then ends so; `record` makes that durable, while it runs. */
-  | { readonly _tag: "Recall"; readonly record: RecordStep }
+  /**
+   * The message runs once more, for its compensations, and then ends so; `record` makes that durable, while it runs, and is
+   * undefined where it is on disk already.
+   */
+  | { readonly _tag: "Recall"; readonly end: PlannedEnd; readonly record: RecordStep | undefined }
 
 /**
  * What an end comes to. A message whose actor is gone, or that was recalled already and could not be run, ends without its
@@ -26,7 +29,8 @@ export const endOfRun = Effect.fnUntraced(function* (system: System, message: Li
   const { attempt, attemptsBefore, cell, id } = message
   // What cannot be read now may have to be compensated.
   const rows = (yield* readPatiently(system, system.store.steps(id))) ?? []
-  const end = recordedEnd(rows, attemptsBefore) ?? message.ending ?? given
+  const known = recordedEnd(rows, attemptsBefore)
+  const end = known ?? message.ending ?? given
   if (!mustCompensate(rows, attemptsBefore)) return { _tag: "End", end } satisfies EndOfRun
   const gone = isGone(cell.lifecycle.state)
   if (gone || (message.ending !== undefined && message.phase === "running")) {
@@ -35,6 +39,7 @@ export const endOfRun = Effect.fnUntraced(function* (system: System, message: Li
     return { _tag: "End", end: { status: end.status, record } } satisfies EndOfRun
   }
   message.ending = end
+  if (known !== undefined) return { _tag: "Recall", end, record: undefined } satisfies EndOfRun
   const { index } = currentJournal(rows, attemptsBefore)
   const record: RecordStep = {
     _tag: "RecordStep",
@@ -47,5 +52,5 @@ export const endOfRun = Effect.fnUntraced(function* (system: System, message: Li
     result: JSON.stringify({ attempt: attempt + 1, ...end }),
     atMs: system.now(),
   }
-  return { _tag: "Recall", record } satisfies EndOfRun
+  return { _tag: "Recall", end, record } satisfies EndOfRun
 })
