@@ -35,7 +35,13 @@ export {
   type MessageHistory,
   readHistory,
 } from "./history/MessageHistory.ts"
-export { cancelWrites, type RedriveTerms, redriveWrites, whyNotRedriven } from "./life/operatorWrites.ts"
+export {
+  cancelWrites,
+  type RedriveTerms,
+  redriveWrites,
+  whyNotCancelled,
+  whyNotRedriven,
+} from "./life/operatorWrites.ts"
 export type { Pace } from "./life/Reader.ts"
 export * from "./message/Address.ts"
 export * from "./message/DeliveryFailure.ts"

@@ -3,7 +3,7 @@ import { mkdirSync, statSync } from "node:fs"
 import { createConnection } from "node:net"
 import { join } from "node:path"
 import { Actor, ActorSystem } from "@pontoon/runtime"
-import { append, appendClaimed, putActor, settle } from "@pontoon/runtime/testing"
+import { append, appendClaimed, putActor, recordStep, settle } from "@pontoon/runtime/testing"
 import { Clock, Context, Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
 import { Rpc } from "effect/rpc"
 import { describe, expect, it } from "vitest"
@@ -259,6 +259,23 @@ describe("2 without an owner", () => {
           yield* said(file, ["cancel", id], [`Message ${id} is cancelled.`])
           expect(yield* rowOf(file, id)).toMatchObject({ status: "cancelled" })
         }
+      }),
+    ))
+
+  it("cancel leaves alone what has done something that only its actor can take back", () =>
+    run(
+      Effect.gen(function* () {
+        const file = yield* temporaryFile
+        const paid = { ...recordStep("ran", 0), kind: "undoable", name: "pay" } as const
+        yield* Effect.scoped(
+          Effect.flatMap(SqliteStore.make(file), ({ commit }) => commit([appendClaimed("ran"), paid])),
+        )
+        yield* refused(
+          file,
+          ["cancel", "ran"],
+          "Message ran has done what must be compensated (pay), and only its actor can; open the system over the log, and cancel it then.",
+        )
+        expect(yield* rowOf(file, "ran")).toMatchObject({ status: "running" })
       }),
     ))
 

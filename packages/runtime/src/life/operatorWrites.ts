@@ -3,8 +3,10 @@
  * whether the owner of the log writes them or, where it has none, the operator's own command.
  */
 import { type Address, formatAddress } from "../message/Address.ts"
-import type { MessageRow } from "../message/Envelope.ts"
+import { isFinal, type MessageRow } from "../message/Envelope.ts"
+import type { StepRow } from "../ports/MessageStore.ts"
 import type { Write } from "../ports/Write.ts"
+import { openSteps } from "./journal/compensate.ts"
 import { CANCELLED } from "./verdict.ts"
 
 export interface RedriveTerms {
@@ -54,4 +56,22 @@ export const whyNotRedriven = (messageId: string, row: MessageRow | undefined): 
   if (row === undefined) return `There is no message ${messageId} in the log.`
   if (row.status === "dead") return undefined
   return `Message ${messageId} is ${row.status}; only a dead letter can be redriven.`
+}
+
+/**
+ * Why the message cannot be cancelled where nobody runs its actor, in one sentence; undefined where it can. Only its own
+ * handler knows how what it did is taken back.
+ *
+ * @param steps of the message
+ */
+export const whyNotCancelled = (
+  messageId: string,
+  row: MessageRow | undefined,
+  steps: ReadonlyArray<StepRow>,
+): string | undefined => {
+  if (row === undefined) return `There is no message ${messageId} in the log.`
+  if (isFinal(row.status)) return `Message ${messageId} is ${row.status}; only what has not ended can be cancelled.`
+  const open = openSteps(steps, row.attemptsBefore).map(({ name }) => name)
+  if (open.length === 0) return undefined
+  return `Message ${messageId} has done what must be compensated (${open.join(", ")}), and only its actor can; open the system over the log, and cancel it then.`
 }

@@ -8,11 +8,11 @@ import { resolve } from "node:path"
 import {
   cancelWrites,
   formatAddress,
-  isFinal,
   type MessageRow,
   type MessageStore,
   redriveWrites,
   TerminalStoreFailure,
+  whyNotCancelled,
   whyNotRedriven,
 } from "@pontoon/runtime"
 import { Clock, Effect, Option, Schema, type Scope } from "effect"
@@ -114,8 +114,8 @@ const redriveDirectly = Effect.fnUntraced(function* (store: Store, messageId: st
 
 const cancelDirectly = Effect.fnUntraced(function* (store: Store, messageId: string) {
   const row = yield* store.message(messageId)
-  if (row === undefined) return no(`There is no message ${messageId} in the log.`)
-  if (isFinal(row.status)) return no(`Message ${messageId} is ${row.status}; only what has not ended can be cancelled.`)
+  const why = whyNotCancelled(messageId, row, yield* store.steps(messageId))
+  if (row === undefined || why !== undefined) return no(why ?? "")
   yield* store.commit(cancelWrites(row, yield* Clock.currentTimeMillis))
   return yes(`Message ${messageId} is cancelled.`)
 })

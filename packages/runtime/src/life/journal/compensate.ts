@@ -156,7 +156,7 @@ export const recall = <R>(journal: Journal, handler: Effect.Effect<unknown, unkn
   })
 
 /** The steps of a message that would have to be compensated, by its journal. */
-const openSteps = (rows: ReadonlyArray<StepRow>, attemptsBefore: number): ReadonlyArray<StepRow> => {
+export const openSteps = (rows: ReadonlyArray<StepRow>, attemptsBefore: number): ReadonlyArray<StepRow> => {
   const current = currentJournal(rows, attemptsBefore).rows
   const done = new Set(current.filter(({ kind }) => kind === "undo").map(({ ordinal }) => ordinal))
   return current.filter(({ kind, ordinal }) => kind === "undoable" && !done.has(undoOrdinal(ordinal)))
