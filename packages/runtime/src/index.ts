@@ -41,8 +41,8 @@ export {
   redriveWrites,
   whyNotCancelled,
   whyNotRedriven,
-} from "./life/operatorWrites.ts"
-export type { Pace } from "./life/Reader.ts"
+} from "./life/operator/operatorWrites.ts"
+export type { Pace } from "./life/streams/Reader.ts"
 export * from "./message/Address.ts"
 export * from "./message/DeliveryFailure.ts"
 export * from "./message/Envelope.ts"

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import type { Actor } from "@pontoon/runtime"
 import { Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { WALK_MAX } from "../src/life/WaitGraph.ts"
+import { WALK_MAX } from "../src/life/waiting/WaitGraph.ts"
 import {
   Gate,
   makeTalker,

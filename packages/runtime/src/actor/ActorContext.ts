@@ -7,7 +7,7 @@
  */
 import type { Duration, Effect, Schema, Stream } from "effect"
 import type { Rpc } from "effect/rpc"
-import type { Pace } from "../life/Reader.ts"
+import type { Pace } from "../life/streams/Reader.ts"
 import type { Address } from "../message/Address.ts"
 import type {
   AskFailure,

@@ -5,7 +5,7 @@
 import type { AppendChunk } from "../ports/Write.ts"
 import type { Ending } from "./Ending.ts"
 import { IdMap } from "./IdMap.ts"
-import type { Reader } from "./Reader.ts"
+import type { Reader } from "./streams/Reader.ts"
 
 export class Askers {
   /** A message has one asker nearly always. */

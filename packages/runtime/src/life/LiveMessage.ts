@@ -6,7 +6,7 @@ import type { Fiber } from "effect"
 import type { Cell } from "../actor/Cell.ts"
 import type { Envelope, FinalStatus } from "../message/Envelope.ts"
 import type { FailureRecord } from "../message/Reply.ts"
-import type { ReadAhead } from "./ReadAhead.ts"
+import type { ReadAhead } from "./shelf/ReadAhead.ts"
 
 /** Why a handler is interrupted from outside; it decides what becomes of its message. */
 export type Interruption =

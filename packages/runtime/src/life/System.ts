@@ -10,10 +10,10 @@ import type { MessageStore } from "../ports/MessageStore.ts"
 import type { Signals } from "../supervision/adaptive/signals.ts"
 import type { AnyPool } from "../supervision/Pool.ts"
 import type { Askers } from "./Askers.ts"
-import type { ChunkClock } from "./ChunkClock.ts"
 import type { IdMap } from "./IdMap.ts"
 import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
-import type { LaterShelf, UnreadShelf } from "./Shelves.ts"
+import type { LaterShelf, UnreadShelf } from "./shelf/Shelves.ts"
+import type { ChunkClock } from "./streams/ChunkClock.ts"
 import type { Watches } from "./Watches.ts"
 
 export interface Settings {

@@ -15,9 +15,9 @@ import {
 import type { Envelope } from "../message/Envelope.ts"
 import { childMessageId } from "../message/MessageId.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
-import { mistakeInPace } from "./Reader.ts"
 import type { System } from "./System.ts"
-import type { Wait } from "./WaitGraph.ts"
+import { mistakeInPace } from "./streams/Reader.ts"
+import type { Wait } from "./waiting/WaitGraph.ts"
 
 /** What a sender says. */
 export interface Request {

@@ -18,9 +18,9 @@ import type { Append, RouteDecision, Write } from "../ports/Write.ts"
 import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
 import { commit } from "./commit.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
-import { acquit, canRunNow, holdPlace, holdPlaceOf, releasePlace, type Victim } from "./places.ts"
 import type { Prepared } from "./prepare.ts"
 import type { System } from "./System.ts"
+import { acquit, canRunNow, holdPlace, holdPlaceOf, releasePlace, type Victim } from "./waiting/places.ts"
 
 /** What became of an append: a new message, or the earlier one that it repeats. */
 export type Delivered =

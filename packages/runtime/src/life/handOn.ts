@@ -19,13 +19,13 @@ import {
 } from "../message/DeliveryFailure.ts"
 import { addresseeOf, handedOnFrom } from "../message/Envelope.ts"
 import type { RecordStep, Write } from "../ports/Write.ts"
-import type { ChunkWriter } from "./emit.ts"
 import { endOrdinal } from "./journal/Space.ts"
 import { type LiveMessage, NONE_TRIED } from "./LiveMessage.ts"
-import { holdPlace } from "./places.ts"
 import { refuseCycle } from "./prepare.ts"
 import { type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
+import type { ChunkWriter } from "./streams/emit.ts"
+import { holdPlace } from "./waiting/places.ts"
 
 /** Far more than a chain of gateways has; a ring of two comes to it in a few milliseconds. */
 export const FORWARDS_MAX = 16

@@ -7,10 +7,10 @@ import type { DispatchNote } from "../actor/ActorContext.ts"
 import { TerminalReentrantAsk } from "../message/DeliveryFailure.ts"
 import { compose, type Draft, type Request } from "./compose.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
-import type { Victim } from "./places.ts"
 import { type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
-import type { Wait, WaitGraph } from "./WaitGraph.ts"
+import type { Victim } from "./waiting/places.ts"
+import type { Wait, WaitGraph } from "./waiting/WaitGraph.ts"
 
 /** A message that is ready to be written. */
 export interface Prepared {

@@ -14,10 +14,10 @@ import { countAssigned, countWithdrawn } from "./deliver.ts"
 import { endingSince, mustCompensate, recordedEnd, uncompensated } from "./journal/compensate.ts"
 import { wakesAt } from "./journal/sleep.ts"
 import { LiveMessage } from "./LiveMessage.ts"
-import type { ReadAhead } from "./ReadAhead.ts"
 import { readPatiently } from "./readPatiently.ts"
 import { forget, lose } from "./reply.ts"
 import type { System } from "./System.ts"
+import type { ReadAhead } from "./shelf/ReadAhead.ts"
 
 const DIED: FailureRecord = {
   tag: "RetryableProcessDied",

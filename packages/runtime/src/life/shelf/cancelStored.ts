@@ -3,17 +3,17 @@
  * ran is ended where it is; one that did may have to be compensated, and so comes to memory for it.
  */
 import { Effect } from "effect"
-import { isFinal, type MessageRow } from "../message/Envelope.ts"
-import { commitPatiently } from "./commit.ts"
+import { isFinal, type MessageRow } from "../../message/Envelope.ts"
+import { commitPatiently } from "../commit.ts"
+import { uncompensated } from "../journal/compensate.ts"
+import type { LiveMessage } from "../LiveMessage.ts"
+import { cancelWrites } from "../operator/operatorWrites.ts"
+import { readPatiently } from "../readPatiently.ts"
+import { recover } from "../recover.ts"
+import type { System } from "../System.ts"
+import { CANCELLED } from "../verdict.ts"
 import { isOnDiskAlone } from "./isOnDiskAlone.ts"
-import { uncompensated } from "./journal/compensate.ts"
-import type { LiveMessage } from "./LiveMessage.ts"
-import { cancelWrites } from "./operatorWrites.ts"
 import { ReadAhead } from "./ReadAhead.ts"
-import { readPatiently } from "./readPatiently.ts"
-import { recover } from "./recover.ts"
-import type { System } from "./System.ts"
-import { CANCELLED } from "./verdict.ts"
 
 /** A message that is being written comes to memory as soon as it is; about as long as a commit takes. */
 const EXPECTED_MS = 2

@@ -4,20 +4,20 @@
  * the steps that it had finished.
  */
 import { Effect } from "effect"
-import { isGone } from "../actor/lifecycle.ts"
+import { isGone } from "../../actor/lifecycle.ts"
 import {
   RetryableClosing,
   TerminalActorFailed,
   TerminalInvalidMessage,
   TerminalUnknownActor,
-} from "../message/DeliveryFailure.ts"
-import type { MessageRow } from "../message/Envelope.ts"
-import { countAssigned, poolOf } from "./deliver.ts"
-import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
+} from "../../message/DeliveryFailure.ts"
+import type { MessageRow } from "../../message/Envelope.ts"
+import { countAssigned, poolOf } from "../deliver.ts"
+import { type LiveCell, LiveMessage } from "../LiveMessage.ts"
+import { routeWithin } from "../route.ts"
+import type { System } from "../System.ts"
+import { holdPlace, releasePlace } from "../waiting/places.ts"
 import { redriveWrites, whyNotRedriven } from "./operatorWrites.ts"
-import { holdPlace, releasePlace } from "./places.ts"
-import { routeWithin } from "./route.ts"
-import type { System } from "./System.ts"
 
 /** Where the message runs now: its pool chooses anew, an actor stays itself. */
 const targetOf = Effect.fnUntraced(function* (system: System, row: MessageRow) {

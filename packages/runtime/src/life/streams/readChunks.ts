@@ -3,16 +3,16 @@
  * from the log, and then the end. Who comes back after a crash, his own or the writer's, reads on where he was.
  */
 import { Effect, Exit, Option, Stream } from "effect"
-import type { NumberedChunk, ReadOptions } from "../actor/ActorContext.ts"
-import type { Ref } from "../actor/Ref.ts"
-import type { AnyTask, TaskCodec } from "../actor/Task.ts"
-import { formatAddress } from "../message/Address.ts"
-import { TerminalInvalidMessage } from "../message/DeliveryFailure.ts"
-import { addresseeOf, firstAddresseeOf, handedOnFrom, type MessageRow } from "../message/Envelope.ts"
-import type { ChunkRow } from "../ports/MessageStore.ts"
-import { closing, decodeReply, replyOf } from "./answer.ts"
+import type { NumberedChunk, ReadOptions } from "../../actor/ActorContext.ts"
+import type { Ref } from "../../actor/Ref.ts"
+import type { AnyTask, TaskCodec } from "../../actor/Task.ts"
+import { formatAddress } from "../../message/Address.ts"
+import { TerminalInvalidMessage } from "../../message/DeliveryFailure.ts"
+import { addresseeOf, firstAddresseeOf, handedOnFrom, type MessageRow } from "../../message/Envelope.ts"
+import type { ChunkRow } from "../../ports/MessageStore.ts"
+import { closing, decodeReply, replyOf } from "../answer.ts"
+import type { System } from "../System.ts"
 import { mistakeInPace, type Pace, Reader } from "./Reader.ts"
-import type { System } from "./System.ts"
 
 /** Chunks read at once: a reader that has fallen behind catches up in few reads, each far under a millisecond. */
 const PAGE = 256

@@ -7,19 +7,19 @@
  * runs early, and nothing twice.
  */
 import { Effect } from "effect"
-import type { AnyActor } from "../actor/Actor.ts"
-import type { MessageRow } from "../message/Envelope.ts"
-import type { CensusRow } from "../ports/MessageStore.ts"
-import { CLOCK_LOOK_MS } from "./alarm.ts"
-import { commitPatiently } from "./commit.ts"
-import { countWithdrawn } from "./deliver.ts"
-import type { LiveMessage } from "./LiveMessage.ts"
+import type { AnyActor } from "../../actor/Actor.ts"
+import type { MessageRow } from "../../message/Envelope.ts"
+import type { CensusRow } from "../../ports/MessageStore.ts"
+import { CLOCK_LOOK_MS } from "../alarm.ts"
+import { commitPatiently } from "../commit.ts"
+import { countWithdrawn } from "../deliver.ts"
+import type { LiveMessage } from "../LiveMessage.ts"
+import { readPatiently } from "../readPatiently.ts"
+import { recover } from "../recover.ts"
+import { forget } from "../reply.ts"
+import type { System } from "../System.ts"
 import { ReadAhead } from "./ReadAhead.ts"
-import { readPatiently } from "./readPatiently.ts"
-import { recover } from "./recover.ts"
-import { forget } from "./reply.ts"
 import type { LaterShelf } from "./Shelves.ts"
-import type { System } from "./System.ts"
 
 /** What is due within this is in memory; two looks at the clock, so that none is seen too late. */
 export const HORIZON_MS = 2 * CLOCK_LOOK_MS

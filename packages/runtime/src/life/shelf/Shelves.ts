@@ -2,8 +2,8 @@
  * The boundary between messages in memory and those that are on disk alone: what a life has to ask before it goes on with
  * one that it has. Nobody pays for a shelf that is empty.
  */
-import type { CensusRow } from "../ports/MessageStore.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import type { CensusRow } from "../../ports/MessageStore.ts"
+import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
 
 /** Unfinished messages of a former process that have not been read yet. */
 export interface UnreadShelf {

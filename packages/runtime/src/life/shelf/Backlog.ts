@@ -12,16 +12,16 @@
  * Messages that were put off are the agenda's.
  */
 import { Effect, Exit } from "effect"
-import type { MessageRow } from "../message/Envelope.ts"
-import type { CensusRow } from "../ports/MessageStore.ts"
+import type { MessageRow } from "../../message/Envelope.ts"
+import type { CensusRow } from "../../ports/MessageStore.ts"
+import { commitPatiently } from "../commit.ts"
+import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
+import { readPatiently } from "../readPatiently.ts"
+import { recover } from "../recover.ts"
+import type { System } from "../System.ts"
 import { isTimed } from "./Agenda.ts"
-import { commitPatiently } from "./commit.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import { ReadAhead } from "./ReadAhead.ts"
-import { readPatiently } from "./readPatiently.ts"
-import { recover } from "./recover.ts"
 import type { UnreadShelf } from "./Shelves.ts"
-import type { System } from "./System.ts"
 
 /** Rows read at once: half a megabyte of ordinary messages, some 3 ms of the loop. */
 const PAGE = 500

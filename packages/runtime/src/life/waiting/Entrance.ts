@@ -3,12 +3,12 @@
  * go on as places become free. Nobody who comes later gets past them.
  */
 import { Exit } from "effect"
-import { type Waiter, WaitingLine } from "../actor/WaitingLine.ts"
-import { RetryableClosing, type RetryableMailboxFull } from "../message/DeliveryFailure.ts"
-import { alarm } from "./alarm.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import { type Waiter, WaitingLine } from "../../actor/WaitingLine.ts"
+import { RetryableClosing, type RetryableMailboxFull } from "../../message/DeliveryFailure.ts"
+import { alarm } from "../alarm.ts"
+import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
+import type { System } from "../System.ts"
 import { canRunNow, hasPlace, mailboxFull, type Times } from "./places.ts"
-import type { System } from "./System.ts"
 
 /**
  * How long a handler waits for a place at most: two actors that fill each other's mailboxes would wait for ever, each of

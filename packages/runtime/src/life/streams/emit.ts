@@ -3,16 +3,16 @@
  * one commit, and numbered over all attempts so that a reader sees each once.
  */
 import { Effect, Exit } from "effect"
-import type { TaskCodec } from "../actor/Task.ts"
-import { TerminalReplayMismatch } from "../message/DeliveryFailure.ts"
-import type { ChunkRow } from "../ports/MessageStore.ts"
-import type { CommitFailure, ReadFailure } from "../ports/StoreFailure.ts"
-import type { AppendChunk } from "../ports/Write.ts"
+import type { TaskCodec } from "../../actor/Task.ts"
+import { TerminalReplayMismatch } from "../../message/DeliveryFailure.ts"
+import type { ChunkRow } from "../../ports/MessageStore.ts"
+import type { CommitFailure, ReadFailure } from "../../ports/StoreFailure.ts"
+import type { AppendChunk } from "../../ports/Write.ts"
+import { commitUntilTaken, failureOf } from "../commit.ts"
+import type { LiveMessage } from "../LiveMessage.ts"
+import { readUntilItCan } from "../readPatiently.ts"
+import type { System } from "../System.ts"
 import type { Flushing } from "./ChunkClock.ts"
-import { commitUntilTaken, failureOf } from "./commit.ts"
-import type { LiveMessage } from "./LiveMessage.ts"
-import { readUntilItCan } from "./readPatiently.ts"
-import type { System } from "./System.ts"
 
 /**
  * Chunks of one message that wait for company before they are written without it; and where a commit is under way, before

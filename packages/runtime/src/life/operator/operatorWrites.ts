@@ -2,12 +2,12 @@
  * The boundary between an operator's decision and the log: the commits of a redrive and of a cancellation, the same
  * whether the owner of the log writes them or, where it has none, the operator's own command.
  */
-import { type Address, formatAddress } from "../message/Address.ts"
-import { isFinal, type MessageRow } from "../message/Envelope.ts"
-import type { StepRow } from "../ports/MessageStore.ts"
-import type { Write } from "../ports/Write.ts"
-import { openSteps } from "./journal/compensate.ts"
-import { CANCELLED } from "./verdict.ts"
+import { type Address, formatAddress } from "../../message/Address.ts"
+import { isFinal, type MessageRow } from "../../message/Envelope.ts"
+import type { StepRow } from "../../ports/MessageStore.ts"
+import type { Write } from "../../ports/Write.ts"
+import { openSteps } from "../journal/compensate.ts"
+import { CANCELLED } from "../verdict.ts"
 
 export interface RedriveTerms {
   readonly target: Address

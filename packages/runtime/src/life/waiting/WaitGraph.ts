@@ -8,8 +8,8 @@
  * comes free is enough. So a handler that races two asks is not called stuck while one of them can still be answered,
  * and one that asks several at a time and needs them all is found only if the last one closes the ring.
  */
-import type { IdMap } from "./IdMap.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
+import type { IdMap } from "../IdMap.ts"
+import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
 
 /** Handlers looked at for one ask. A ring longer than that has a bug of another kind, and deadlines. */
 export const WALK_MAX = 256

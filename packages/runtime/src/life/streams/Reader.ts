@@ -3,8 +3,8 @@
  * may be, and what wakes either of them.
  */
 import { Effect } from "effect"
-import type { AppendChunk } from "../ports/Write.ts"
-import type { Ending } from "./Ending.ts"
+import type { AppendChunk } from "../../ports/Write.ts"
+import type { Ending } from "../Ending.ts"
 
 /** How far a reader lets the handler run ahead. */
 export interface Pace {

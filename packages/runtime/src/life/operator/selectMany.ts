@@ -3,12 +3,12 @@
  * it would be alone; what one is refused keeps none of the others.
  */
 import { Effect } from "effect"
-import { formatAddress } from "../message/Address.ts"
-import { TerminalInvalidMessage } from "../message/DeliveryFailure.ts"
-import type { MessageRow } from "../message/Envelope.ts"
-import { isSelected, type MessageSelection, mistakeInSelection, SELECTION_LIMIT } from "../ports/MessageSelection.ts"
-import type { CancelReport, Operations, RedriveReport } from "../ports/OperatorPort.ts"
-import type { ReadFailure } from "../ports/StoreFailure.ts"
+import { formatAddress } from "../../message/Address.ts"
+import { TerminalInvalidMessage } from "../../message/DeliveryFailure.ts"
+import type { MessageRow } from "../../message/Envelope.ts"
+import { isSelected, type MessageSelection, mistakeInSelection, SELECTION_LIMIT } from "../../ports/MessageSelection.ts"
+import type { CancelReport, Operations, RedriveReport } from "../../ports/OperatorPort.ts"
+import type { ReadFailure } from "../../ports/StoreFailure.ts"
 
 /** Rows read at once; between two pages the loop turns, so that a long list keeps nobody waiting. */
 const PAGE = 500

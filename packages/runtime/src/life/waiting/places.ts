@@ -2,11 +2,11 @@
  * The boundary of a mailbox's bounds: places are held before a message is written and given up in the step that uses
  * them, so that a thousand senders at once do not all find the last place free.
  */
-import { RetryableMailboxFull, RetryableSystemFull } from "../message/DeliveryFailure.ts"
-import type { Envelope } from "../message/Envelope.ts"
-import type { FailureRecord } from "../message/Reply.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
-import type { System } from "./System.ts"
+import { RetryableMailboxFull, RetryableSystemFull } from "../../message/DeliveryFailure.ts"
+import type { Envelope } from "../../message/Envelope.ts"
+import type { FailureRecord } from "../../message/Reply.ts"
+import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
+import type { System } from "../System.ts"
 
 /** What the whole system waits for is gone in no time that one actor's pace would tell. */
 const SYSTEM_RETRY_AFTER_MS = 1_000

@@ -2,9 +2,9 @@
  * The boundary between an unfinished row and whoever does not find it in memory: whether it is on a shelf, and will come to
  * memory, or is somebody's who has it in hand.
  */
-import type { MessageRow } from "../message/Envelope.ts"
-import { isPutOff } from "./deliver.ts"
-import type { System } from "./System.ts"
+import type { MessageRow } from "../../message/Envelope.ts"
+import { isPutOff } from "../deliver.ts"
+import type { System } from "../System.ts"
 
 /** @param row an unfinished one */
 export const isOnDiskAlone = (system: System, row: MessageRow | undefined): boolean => {

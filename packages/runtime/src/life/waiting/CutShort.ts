@@ -3,19 +3,19 @@
  * end of its actor. What is said to have ended is on disk.
  */
 import { Effect } from "effect"
-import type { FailureRecord } from "../message/Reply.ts"
-import type { CommitReceipt } from "../ports/MessageStore.ts"
-import type { Write } from "../ports/Write.ts"
-import { alarm } from "./alarm.ts"
-import type { BusyCount } from "./BusyCount.ts"
-import { cancelStored } from "./cancelStored.ts"
-import { countAssigned, countWithdrawn } from "./deliver.ts"
-import { endOfRun } from "./journal/endOfRun.ts"
-import type { Interruption, LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
-import { follow, tell } from "./reply.ts"
-import type { System } from "./System.ts"
-import { sealUnstarted } from "./seal.ts"
-import { CANCELLED, EXPIRED } from "./verdict.ts"
+import type { FailureRecord } from "../../message/Reply.ts"
+import type { CommitReceipt } from "../../ports/MessageStore.ts"
+import type { Write } from "../../ports/Write.ts"
+import { alarm } from "../alarm.ts"
+import type { BusyCount } from "../BusyCount.ts"
+import { countAssigned, countWithdrawn } from "../deliver.ts"
+import { endOfRun } from "../journal/endOfRun.ts"
+import type { Interruption, LiveCell, LiveMessage, PlannedEnd } from "../LiveMessage.ts"
+import { follow, tell } from "../reply.ts"
+import type { System } from "../System.ts"
+import { sealUnstarted } from "../seal.ts"
+import { cancelStored } from "../shelf/cancelStored.ts"
+import { CANCELLED, EXPIRED } from "../verdict.ts"
 
 /** What follows a commit about a message: when it stands, or when it never will. */
 export interface Followed {

@@ -3,15 +3,15 @@
  * a wait for a place, in place of another), or its sender is told why not.
  */
 import { Effect, Exit } from "effect"
-import type { SendFailure } from "../message/DeliveryFailure.ts"
-import type { FailureRecord } from "../message/Reply.ts"
-import type { BusyCount } from "./BusyCount.ts"
-import { type Delivered, type DeliverFailure, deliver } from "./deliver.ts"
+import type { SendFailure } from "../../message/DeliveryFailure.ts"
+import type { FailureRecord } from "../../message/Reply.ts"
+import type { BusyCount } from "../BusyCount.ts"
+import { type Delivered, type DeliverFailure, deliver } from "../deliver.ts"
+import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
+import type { Prepared } from "../prepare.ts"
+import type { System } from "../System.ts"
 import { Entrance } from "./Entrance.ts"
-import type { LiveCell, LiveMessage } from "./LiveMessage.ts"
 import { acquit, dropped, holdPlace, holdPlaceOf, releasePlace, type Victim, victimFor } from "./places.ts"
-import type { Prepared } from "./prepare.ts"
-import type { System } from "./System.ts"
 
 /** What the intake needs of the queues behind it. */
 export interface QueuesBehind {
