@@ -2,6 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import fc from "fast-check"
 import { makeWorker, RetryableTrouble } from "./support/actors.ts"
 import { makeWorld, row, rows, turns } from "./support/World.ts"
 
@@ -205,4 +206,70 @@ describe("2 a clock that", () => {
       expect(before).toBeLessThanOrEqual(2)
     }),
   )
+})
+
+describe("3 against a list", () => {
+  type Act =
+    | { readonly kind: "tell"; readonly inMs: number }
+    | { readonly kind: "cancel"; readonly nth: number }
+    | { readonly kind: "pass"; readonly ms: number }
+    | { readonly kind: "set"; readonly byMs: number }
+    | { readonly kind: "die" }
+
+  const act: fc.Arbitrary<Act> = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant("tell"), inMs: fc.integer({ min: 0, max: 20 * MINUTE }) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("cancel"), nth: fc.nat(30) }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("pass"), ms: fc.integer({ min: 1, max: 6 * MINUTE }) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant("set"), byMs: fc.integer({ min: -10 * MINUTE, max: 10 * MINUTE }) }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("die") }) },
+  )
+
+  const play = (acts: ReadonlyArray<Act>) =>
+    Effect.gen(function* () {
+      const { stepped, wall } = yield* steppedClock
+      yield* TestClock.adjust(DAY)
+      const { Worker, ran, ref } = recording()
+      yield* Effect.gen(function* () {
+        const world = yield* makeWorld({ actors: [Worker], readAheadMax: 3 })
+        const told: Array<{ readonly id: string; readonly atMs: number }> = []
+        const cancelled = new Set<number>()
+        for (const each of acts) {
+          switch (each.kind) {
+            case "tell": {
+              const atMs = stepped.currentTimeMillisUnsafe() + each.inMs
+              told.push({ atMs, id: yield* world.system.tell(ref, "Work", { n: told.length }, { deliverAtMs: atMs }) })
+              break
+            }
+            case "cancel":
+              if (yield* world.system.cancel(told[each.nth]?.id ?? "nobody")) cancelled.add(each.nth)
+              break
+            case "pass":
+              yield* pass(each.ms, 30_000)
+              break
+            case "set":
+              wall.setMs += each.byMs
+              break
+            case "die":
+              yield* turns
+              yield* world.crash
+              break
+          }
+          yield* turns
+        }
+        // Past every time that was set, however far the clock was set back.
+        yield* pass(20 * MINUTE + acts.length * 10 * MINUTE, MINUTE)
+        const expected = told.map((_, n) => n).filter((n) => !cancelled.has(n))
+        expect(ran.map(([n]) => n).toSorted((a, b) => a - b)).toEqual(expected)
+        for (const [n, atMs] of ran) expect(atMs).toBeGreaterThanOrEqual(told[n]?.atMs ?? Number.POSITIVE_INFINITY)
+        expect(yield* world.system.unfinished).toBe(0)
+      }).pipe(Effect.provideService(Clock.Clock, stepped))
+    }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise)
+
+  it("3.1 each message runs once and not before its time, whatever the clock, the process and its sender do", () =>
+    fc.assert(fc.asyncProperty(fc.array(act, { minLength: 3, maxLength: 14 }), play), {
+      numRuns: Number(process.env.PONTOON_RUNS ?? 25),
+    }))
 })

@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Actor, makeSchedule } from "@pontoon/runtime"
 import { Clock, Effect, Result, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import fc from "fast-check"
 import { nextTickMs, parseCron, planTicks, TICKS_MAX } from "../src/patterns/planTicks.ts"
 import { everyCommit } from "./support/everyCommit.ts"
 import { makeWorld, rows, turns, type World } from "./support/World.ts"
@@ -61,6 +62,34 @@ describe("1 a plan", () => {
     expect(all.length).toBe(TICKS_MAX)
     expect(all.at(-1)).toEqual({ atMs: 1_000 * HOUR, missed: 0 })
     expect(all[0]).toEqual({ atMs: 901 * HOUR, missed: 1 })
+  })
+  it("1.2b of a list of ticks, looked at now and then, sends each once and in order, and counts those it leaves out", () => {
+    const looks = fc.array(fc.integer({ min: 1, max: 40 * MINUTE }), { minLength: 1, maxLength: 30 })
+    const everyMinutes = fc.constantFrom(1, 2, 5, 15, 30)
+    const policies = fc.constantFrom("skip" as const, "once" as const, "all" as const)
+    fc.assert(
+      fc.property(looks, everyMinutes, policies, (gaps, every, missed) => {
+        const cron = cronOf(every === 1 ? "* * * * *" : `*/${every} * * * *`)
+        const sent: Array<number> = []
+        let [dueMs, nowMs, left] = [every * MINUTE, 0, 0]
+        for (const gapMs of gaps) {
+          nowMs += gapMs
+          const plan = planTicks(cron, dueMs, nowMs, missed)
+          for (const tick of plan) {
+            sent.push(tick.atMs)
+            left += tick.missed
+            // "skip" sends only what is found in time.
+            if (missed === "skip") expect(nowMs - tick.atMs).toBeLessThanOrEqual(MINUTE)
+          }
+          if (dueMs <= nowMs && plan.length === 0) expect(missed).toBe("skip")
+          if (dueMs <= nowMs) dueMs = nextTickMs(cron, nowMs) ?? Number.POSITIVE_INFINITY
+        }
+        const ticks = Array.from({ length: Math.floor(nowMs / (every * MINUTE)) }, (_, n) => (n + 1) * every * MINUTE)
+        expect(sent).toEqual(ticks.filter((atMs) => sent.includes(atMs)))
+        if (missed === "all") expect(sent).toEqual(ticks)
+        if (missed === "once") expect(sent.length + left).toBe(ticks.length)
+      }),
+    )
   })
   it("1.3 knows summer time: what falls into the gap comes an hour later, what comes twice comes once", () => {
     const berlin = cronOf("30 2 * * *", "Europe/Berlin")
