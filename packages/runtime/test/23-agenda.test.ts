@@ -181,6 +181,25 @@ describe("1 a message for later", () => {
       expect(yield* world.system.outcome(id)).toMatchObject({ status: "done" })
     }),
   )
+  it.effect("1.9 is not run a millisecond too early, where the clock ticks while it is accepted", () =>
+    Effect.gen(function* () {
+      const { stepped, wall } = yield* steppedClock
+      const now = stepped.currentTimeMillisUnsafe
+      const ticking: Clock.Clock = Object.assign(Object.create(stepped) as Clock.Clock, {
+        currentTimeMillisUnsafe: () => {
+          wall.setMs++
+          return now()
+        },
+      })
+      const { Worker, ran, ref } = recording()
+      const world = yield* Effect.provideService(makeWorld({ actors: [Worker] }), Clock.Clock, ticking)
+      yield* world.system.tell(ref, "Work", { n: 1 }, { delayMs: 1 })
+      yield* pass(100, 10)
+      expect(ran.length).toBe(1)
+      const { deliverAtMs, startedAtMs } = row(world)
+      expect(startedAtMs).toBeGreaterThanOrEqual(deliverAtMs)
+    }),
+  )
 })
 
 describe("2 a clock that", () => {

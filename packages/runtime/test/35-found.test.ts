@@ -80,6 +80,29 @@ describe("a clock that is set forward", () => {
   })
 })
 
+describe("an actor that comes back", () => {
+  it("4b runs one message at a time, also where one has expired meanwhile and is to be compensated", () => {
+    const undoable = { do: "step", ms: 4, fails: 0, triesMax: 1, undoes: true } as const
+    const fails = { do: "fail", how: "retryable", attempts: 3 } as const
+    const throws = { do: "fail", how: "throw", attempts: 8 } as const
+    const forward = { kind: "clock", atMs: 39, byMs: 3_600_000 } as const
+    for (let seed = 1; seed < 40; seed++) {
+      const actions = [ask(0, "planner/2", 0, { timeoutMs: 170 }), ask(40, "planner/2", 1, { timeoutMs: 249 })]
+      expect(
+        violationsOf(
+          actions,
+          [forward],
+          [
+            [undoable, fails],
+            [{ do: "wait", ms: 11 }, throws],
+          ],
+          seed,
+        ),
+      ).toEqual([])
+    }
+  })
+})
+
 describe("what a handler did", () => {
   const saga = { do: "step", ms: 5, fails: 0, triesMax: 1, undoes: true } as const
 

@@ -112,7 +112,7 @@ export class Life implements Queues, QueuesBehind {
   /** Runs what the actor has room for. */
   pump(cell: LiveCell): void {
     while (cell.freeSlots > 0) {
-      const next = this.takeNext(cell)
+      const next = this.takeNext(cell, () => cell.freeSlots > 0)
       if (next === undefined) break
       this.commit(next, [this.claim(next)], {
         onWritten: () => this.#runner.begin(next),
@@ -130,10 +130,14 @@ export class Life implements Queues, QueuesBehind {
     return backlog === undefined || order < 0 || envelope.pool !== null || !backlog.hides(cell)
   }
 
-  /** The message to run next on a place that is free, or becomes free with the commit that claims it. */
-  takeNext(cell: LiveCell): LiveMessage | undefined {
+  /**
+   * The message to run next on a place that is free, or becomes free with the commit that claims it.
+   *
+   * @param isFree whether the place is still there: what has expired, and is recalled to be compensated, takes it at once
+   */
+  takeNext(cell: LiveCell, isFree: () => boolean = () => true): LiveMessage | undefined {
     const nowMs = this.#system.now()
-    for (;;) {
+    while (isFree()) {
       const next = cell.mailbox.take(nowMs, this.#mayBegin)
       if (next === undefined) return undefined
       if (next.isLate(nowMs)) this.endWaiting(next, "expired", EXPIRED)
@@ -144,6 +148,7 @@ export class Life implements Queues, QueuesBehind {
         return undefined
       }
     }
+    return undefined
   }
 
   /** Takes a place for the message; it runs once the claim is written. */

@@ -12,7 +12,7 @@ import type { System } from "../System.ts"
 const SYSTEM_RETRY_AFTER_MS = 1_000
 
 /** What a sender's message waits for. */
-export type Times = Pick<Envelope, "deliverAtMs" | "deadlineAtMs">
+export type Times = Pick<Envelope, "createdAtMs" | "deliverAtMs" | "deadlineAtMs">
 
 /**
  * Whether the message can run the moment it is on disk: nothing waits, is on its way, or lies unread on disk, that comes
@@ -21,12 +21,12 @@ export type Times = Pick<Envelope, "deliverAtMs" | "deadlineAtMs">
 export const canRunNow = (
   { backlog, now }: System,
   cell: LiveCell,
-  { deadlineAtMs, deliverAtMs }: Times,
+  { createdAtMs, deadlineAtMs, deliverAtMs }: Times,
   pool: string | null,
 ): boolean => {
   if (cell.freeSlots <= 0 || cell.mailbox.hasQueue || cell.arriving > 0) return false
-  const nowMs = now()
-  if (deliverAtMs > nowMs || (deadlineAtMs !== null && deadlineAtMs <= nowMs)) return false
+  // It starts as of its creation, and the log would show it as started a millisecond before its time.
+  if (deliverAtMs > createdAtMs || (deadlineAtMs !== null && deadlineAtMs <= now())) return false
   return backlog === undefined || pool !== null || !backlog.hides(cell)
 }
 
