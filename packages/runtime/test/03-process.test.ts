@@ -1,6 +1,6 @@
 /** Step 4: what becomes of a message by how its handler ends, and what a handler that runs again gets back. */
 import { describe, expect, it } from "@effect/vitest"
-import { Actor } from "@pontoon/runtime"
+import { Actor, TerminalExpired } from "@pontoon/runtime"
 import { Effect, Fiber, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
@@ -248,6 +248,32 @@ describe("2 a handler is interrupted", () => {
       expect(yield* Fiber.join(ask)).toBe(-1)
       yield* turns
       expect(rows(world).map(({ status }) => status)).toEqual(["done", "cancelled"])
+    }),
+  )
+  it.effect("2.4 by its deadline, also where the end of a child, which has the same one, comes to it first", () =>
+    Effect.gen(function* () {
+      const late = (atMs: number) =>
+        Effect.flatMap(Effect.sleep(atMs), () =>
+          Effect.fail(new TerminalExpired({ messageId: "child", message: "The child is late." })),
+        )
+      const Worker = makeWorker("worker", (n) => late(n))
+      const world = yield* makeWorld({ actors: [Worker] })
+      const ask = (n: number) =>
+        Effect.forkChild(Effect.flip(world.system.ask(Worker.ref(`${n}`), "Work", { n }, { timeoutMs: 100 })), {
+          startImmediately: true,
+        })
+      // Its sleep began before the alarm was set, and so ends first.
+      const [early, same] = [yield* ask(99), yield* ask(100)]
+      yield* turns
+      for (const ms of [99, 1]) {
+        yield* TestClock.adjust(ms)
+        yield* turns
+      }
+      expect([(yield* Fiber.join(early))._tag, (yield* Fiber.join(same))._tag]).toEqual([
+        "TerminalMessageFailed",
+        "TerminalExpired",
+      ])
+      expect(rows(world).map(({ status }) => status)).toEqual(["failed", "expired"])
     }),
   )
 })

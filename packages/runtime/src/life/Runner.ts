@@ -24,7 +24,7 @@ import type { Supervision } from "./Supervision.ts"
 import type { System } from "./System.ts"
 import { putActor, type Seal, seal, sealEnd, sealRecalled, withWatching } from "./seal.ts"
 import { ChunkWriter } from "./streams/emit.ts"
-import { unjudged, type Verdict, verdict } from "./verdict.ts"
+import { failedAsExpired, unjudged, type Verdict, verdict } from "./verdict.ts"
 
 const endsBadly = ({ outcome }: Seal): boolean => outcome._tag === "Ended" && outcome.reply.status !== "done"
 
@@ -119,10 +119,12 @@ export class Runner {
     const writer = codec?.streaming === true ? new ChunkWriter(system, message, codec) : undefined
     const outgoing: Array<Prepared> = []
     let attempt: Attempt | undefined
-    const ended = (exit: Exit.Exit<Processed, unknown>): void =>
+    const ended = (exit: Exit.Exit<Processed, unknown>): void => {
+      if (failedAsExpired(exit) && message.isLate(system.now())) message.interruption ??= "expired"
       whenDone(system, verdict(exit, message.id, message.interruption, codec), (found) =>
         this.#judged(message, found, writer, outgoing, attempt),
       )
+    }
     // A message that was taken back while its claim was written has no fiber to interrupt.
     if (message.interruption !== undefined) {
       ended(Exit.interrupt())

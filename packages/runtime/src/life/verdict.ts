@@ -1,7 +1,7 @@
 /**
  * The boundary between how a handler ended and what becomes of its message. Pure but for encoding a declared error.
  */
-import { Cause, Effect, Exit, Predicate } from "effect"
+import { Cause, Effect, Exit, Option, Predicate } from "effect"
 import type { TaskCodec } from "../actor/Task.ts"
 import type { FailureRecord } from "../message/Reply.ts"
 import type { Interruption, PlannedEnd } from "./LiveMessage.ts"
@@ -68,6 +68,17 @@ const interrupted = (interruption: Interruption | undefined, messageId: string):
     }
   }
 }
+
+/**
+ * Whether a handler failed because what it asked for has expired. A child has its parent's deadline: its end may come a turn
+ * before the parent's own alarm rings.
+ */
+export const failedAsExpired = (exit: Exit.Exit<Processed, unknown>): boolean =>
+  Exit.isFailure(exit) &&
+  Option.exists(
+    Cause.findErrorOption(exit.cause),
+    (error) => Predicate.hasProperty(error, "_tag") && error._tag === "TerminalExpired",
+  )
 
 const failedWith = Effect.fnUntraced(function* (
   error: unknown,
