@@ -10,15 +10,29 @@ const file = process.argv[2]!
 // A write past the limit of a file's size; without a listener it ends the process.
 process.on("SIGXFSZ", () => {})
 
+/** Without an answer for so long, in milliseconds, the log is in trouble. */
+const STILL_MS = 100
+const FRESH_MAX = 200
+
 const serve = Effect.gen(function* () {
   const ledgers = yield* openLedgers(file)
   const told = new Told()
+  let answered = 0
+  const add = Effect.fnUntraced(function* (key: string, id: string) {
+    yield* told.add(ledgers, key, { id, pad: 1_000 })
+    answered++
+    say(`answered ${key} ${told.answers.get(key)}`)
+    told.answers.delete(key)
+  })
   const caller = Effect.fnUntraced(function* (name: number) {
-    for (let n = 0; ; n++) {
-      const key = `${name}-${n}`
-      yield* told.add(ledgers, key, { id: `${name % 4}`, pad: 1_000 })
-      say(`answered ${key} ${told.answers.get(key)}`)
-      told.answers.delete(key)
+    for (let n = 0; ; n++) yield* add(`${name}-${n}`, `${name % 4}`)
+  })
+  // All callers may wait for commits that are kept until they can be written; who comes then is refused.
+  const fresh = Effect.gen(function* () {
+    for (let n = 0; n < FRESH_MAX; ) {
+      const before = answered
+      yield* Effect.sleep(STILL_MS)
+      if (answered === before) yield* Effect.forkScoped(add(`fresh-${n}`, `f${n++}`))
     }
   })
   const news = Effect.gen(function* () {
@@ -34,7 +48,9 @@ const serve = Effect.gen(function* () {
       yield* Effect.sleep(5)
     }
   })
-  yield* Effect.all([news, ...Array.from({ length: 8 }, (_, name) => caller(name))], { concurrency: "unbounded" })
+  yield* Effect.all([news, fresh, ...Array.from({ length: 8 }, (_, name) => caller(name))], {
+    concurrency: "unbounded",
+  })
 })
 
 const fiber = Effect.runFork(
