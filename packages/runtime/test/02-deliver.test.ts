@@ -4,25 +4,9 @@ import { makePool } from "@pontoon/runtime"
 import { FaultyStore } from "@pontoon/runtime/testing"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { Counter, Gate, makeWorker } from "./support/actors.ts"
+import { Counter, gated, makeWorker } from "./support/actors.ts"
 import { BatchedStore } from "./support/BatchedStore.ts"
 import { makeWorld, row, rows, turns } from "./support/World.ts"
-
-/** A worker that writes down what it runs, and stops at a gate. */
-const gated = (options: Parameters<typeof makeWorker>[2] = {}) => {
-  const gate = new Gate()
-  const ran: Array<number> = []
-  const Worker = makeWorker(
-    "worker",
-    (n) =>
-      Effect.suspend(() => {
-        ran.push(n)
-        return Effect.as(gate.pass, n * 10)
-      }),
-    options,
-  )
-  return { Worker, gate, ran, ref: Worker.ref("a") }
-}
 
 describe("1 a mailbox", () => {
   it.effect("1.1 refuses one more than it holds, and what it refuses is not in the log", () =>

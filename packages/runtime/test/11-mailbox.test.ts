@@ -6,25 +6,9 @@ import { Effect, Fiber, Logger, Schema, Stream } from "effect"
 import { Rpc } from "effect/rpc"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
-import { Counter, Gate, makeTalker, makeWorker } from "./support/actors.ts"
+import { Counter, Gate, gated, makeTalker, makeWorker } from "./support/actors.ts"
 import { everyCommit } from "./support/everyCommit.ts"
 import { makeWorld, row, rows, turns, type World } from "./support/World.ts"
-
-/** A worker that writes down what it runs, and stops at a gate. */
-const gated = (options: Parameters<typeof makeWorker>[2] = {}) => {
-  const gate = new Gate()
-  const ran: Array<number> = []
-  const Worker = makeWorker(
-    "worker",
-    (n) =>
-      Effect.suspend(() => {
-        ran.push(n)
-        return Effect.as(gate.pass, n * 10)
-      }),
-    options,
-  )
-  return { Worker, gate, ran, ref: Worker.ref("a") }
-}
 
 describe("1 a message that waits", () => {
   it.effect("1.1 is worth one level more for each ageingMs, and no sooner; a restart changes nothing", () =>

@@ -4,6 +4,7 @@ import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import fc from "fast-check"
 import { makeWorker, RetryableTrouble } from "./support/actors.ts"
+import { pass, steppedClock } from "./support/clocks.ts"
 import { makeWorld, row, rows, turns } from "./support/World.ts"
 
 const MINUTE = 60_000
@@ -22,28 +23,6 @@ const recording = (options: Parameters<typeof makeWorker>[2] = {}) => {
   )
   return { Worker, ran, ref: Worker.ref("a") }
 }
-
-/** Lets time pass in steps, as it does, with everything done that is due. */
-const pass = (ms: number, stepMs = 10_000) =>
-  Effect.gen(function* () {
-    for (let left = ms; left > 0; left -= stepMs) {
-      yield* TestClock.adjust(Math.min(left, stepMs))
-      yield* turns
-    }
-  })
-
-/** A wall clock that somebody sets, over time that passes as it does. */
-const steppedClock = Effect.gen(function* () {
-  const clock = yield* Clock.Clock
-  const wall = { setMs: 0 }
-  const now = () => clock.currentTimeMillisUnsafe() + wall.setMs
-  // Still the test's clock to whoever adjusts it.
-  const stepped: Clock.Clock = Object.assign(Object.create(clock) as Clock.Clock, {
-    currentTimeMillisUnsafe: now,
-    currentTimeMillis: Effect.sync(now),
-  })
-  return { stepped, wall }
-})
 
 describe("1 a message for later", () => {
   it.effect("1.1 is refused with two times, or with one that is none", () =>

@@ -107,3 +107,19 @@ export class Gate {
     return Deferred.succeed(door, undefined)
   })
 }
+
+/** A worker that writes down what it runs, and stops at a gate. */
+export const gated = (options: Parameters<typeof makeWorker>[2] = {}) => {
+  const gate = new Gate()
+  const ran: Array<number> = []
+  const Worker = makeWorker(
+    "worker",
+    (n) =>
+      Effect.suspend(() => {
+        ran.push(n)
+        return Effect.as(gate.pass, n * 10)
+      }),
+    options,
+  )
+  return { Worker, gate, ran, ref: Worker.ref("a") }
+}
