@@ -2,7 +2,7 @@
  * The boundary between an actor and a model that writes: a prompt and sampling parameters go in, token ids and text come
  * out, and both can be taken up again where another model left off.
  *
- * Adapters: the ONNX engine (`inference/Engine`), and any effect/ai `LanguageModel` (`languageModelTarget`).
+ * Adapters: the ONNX engine (`engine/Engine`), and any effect/ai `LanguageModel` (`languageModelTarget`).
  */
 import { Context, type Effect, Schema, type Stream } from "effect"
 

@@ -13,9 +13,9 @@ export {
   Engine,
   type EngineHandle,
   type EngineOptions,
-} from "./inference/Engine.ts"
-export type { Dtype } from "./inference/modelFolder.ts"
-export type { EngineCounters } from "./inference/protocol.ts"
+} from "./engine/Engine.ts"
+export type { EngineCounters } from "./engine/protocol.ts"
+export type { Dtype } from "./inference/folder/modelFolder.ts"
 export * from "./LanguageModel.ts"
 export * from "./languageModelTarget.ts"
 export * from "./ModelTarget.ts"

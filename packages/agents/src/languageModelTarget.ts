@@ -8,7 +8,7 @@ no usage, because the provider is not heard to the end.
  */
 import { Clock, Duration, Effect, Layer, Stream } from "effect"
 import { type AiError, LanguageModel, type Response } from "effect/ai"
-import { makeStopMatcher, type StopMatcher } from "./inference/stop.ts"
+import { makeStopMatcher, type StopMatcher } from "./inference/text/stop.ts"
 import {
   type GenerateFailure,
   type GenerateRequest,

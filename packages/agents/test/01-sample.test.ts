@@ -1,6 +1,12 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { argmax, penaliseRepetition, type SamplingPlan, sampleToken, uniformAt } from "../src/inference/sample.ts"
+import {
+  argmax,
+  penaliseRepetition,
+  type SamplingPlan,
+  sampleToken,
+  uniformAt,
+} from "../src/inference/sampling/sample.ts"
 
 const plan = (part: Partial<SamplingPlan>): SamplingPlan => ({
   temperature: 1,

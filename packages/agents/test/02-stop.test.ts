@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { makeStopMatcher } from "../src/inference/stop.ts"
+import { makeStopMatcher } from "../src/inference/text/stop.ts"
 
 /** Pushes the pieces until it stops; everything given out, and whether it stopped. */
 const run = (stops: ReadonlyArray<string>, pieces: ReadonlyArray<string>) => {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs"
 import { Tokenizer } from "@huggingface/tokenizers"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { makeDetokenizer } from "../src/inference/Detokenizer.ts"
+import { makeDetokenizer } from "../src/inference/text/Detokenizer.ts"
 
 const read = (file: string): object =>
   JSON.parse(readFileSync(new URL(`fixtures/tiny-decoder/${file}`, import.meta.url), "utf8"))

@@ -2,7 +2,7 @@ import { Result } from "effect"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { ChatMessage } from "../src/index.ts"
-import { fitPrompt } from "../src/inference/fitPrompt.ts"
+import { fitPrompt } from "../src/inference/text/fitPrompt.ts"
 import { assistant, system, user } from "./support/engines.ts"
 
 /** One token a character, and two around each message. */

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { afterAll, describe, expect, it } from "vitest"
 import { type DecoderOptions, type EncoderOptions, Engine, type TerminalModelFailure } from "../src/index.ts"
-import { readModelFolder } from "../src/inference/modelFolder.ts"
+import { readModelFolder } from "../src/inference/folder/modelFolder.ts"
 import { fixture } from "./support/engines.ts"
 
 const scratch = mkdtempSync(join(tmpdir(), "pontoon-models-"))

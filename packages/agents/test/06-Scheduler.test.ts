@@ -1,11 +1,11 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { makeAnswerText } from "../src/inference/AnswerText.ts"
-import type { DecoderStep, KvSlot, StepRow } from "../src/inference/DecoderStep.ts"
-import type { GenerationStart } from "../src/inference/Generation.ts"
-import { makeKvCache } from "../src/inference/KvCache.ts"
-import type { ChildMessage } from "../src/inference/protocol.ts"
-import { Scheduler } from "../src/inference/Scheduler.ts"
+import type { ChildMessage } from "../src/engine/protocol.ts"
+import { makeKvCache } from "../src/inference/cache/KvCache.ts"
+import type { DecoderStep, KvSlot, StepRow } from "../src/inference/decoding/DecoderStep.ts"
+import type { GenerationStart } from "../src/inference/scheduling/Generation.ts"
+import { Scheduler } from "../src/inference/scheduling/Scheduler.ts"
+import { makeAnswerText } from "../src/inference/text/AnswerText.ts"
 
 const BYTES_PER_TOKEN = 10
 const VOCAB = 100

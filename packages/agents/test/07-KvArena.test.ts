@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { KvArena } from "../src/inference/KvArena.ts"
+import { KvArena } from "../src/inference/cache/KvArena.ts"
 
 const SHAPES = [
   { heads: 2, headDim: 3 },

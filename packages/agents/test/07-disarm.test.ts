@@ -2,9 +2,9 @@ import { fileURLToPath } from "node:url"
 import { Effect, Result } from "effect"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { makeDisarm } from "../src/inference/disarm.ts"
-import { makeModelTokenizer } from "../src/inference/ModelTokenizer.ts"
-import { readModelFolder } from "../src/inference/modelFolder.ts"
+import { readModelFolder } from "../src/inference/folder/modelFolder.ts"
+import { makeDisarm } from "../src/inference/text/disarm.ts"
+import { makeModelTokenizer } from "../src/inference/text/ModelTokenizer.ts"
 
 const barista = fileURLToPath(new URL("../../../apps/demo/models/barista", import.meta.url))
 

@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import fc from "fast-check"
 import { InferenceSession } from "onnxruntime-node"
 import { describe, expect, it } from "vitest"
-import { outputFreshRows } from "../src/inference/rewriteGraph.ts"
+import { outputFreshRows } from "../src/inference/graph/rewriteGraph.ts"
 import { answer, fixture, openDecoder, trained, user } from "./support/engines.ts"
 
 const read = (folder: string, file: string): Uint8Array => readFileSync(join(folder, "onnx", file))

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { Effect, Fiber } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { Engine } from "../src/index.ts"
-import { meanOf, normalise, truncate } from "../src/inference/encoding.ts"
+import { meanOf, normalise, truncate } from "../src/inference/encoding/encoding.ts"
 import { fixture, openEncoder, trained } from "./support/engines.ts"
 
 const run = Effect.runPromise

@@ -6,7 +6,7 @@ import { Actor, type RetryPolicy, type Supervision } from "@pontoon/runtime"
 import { Effect, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import type { EncoderTarget } from "../EncoderTarget.ts"
-import { type EncoderHandle, type EncoderOptions, Engine } from "../inference/Engine.ts"
+import { type EncoderHandle, type EncoderOptions, Engine } from "../engine/Engine.ts"
 import { holdModel } from "./ModelActor.ts"
 
 /** What a classifier finds in a text. */

@@ -8,7 +8,7 @@
 
 import { Actor, type ActorSelf, type RetryPolicy, type Supervision } from "@pontoon/runtime"
 import { Effect, type Schema, type Scope, Stream } from "effect"
-import { type DecoderHandle, type DecoderOptions, Engine } from "../inference/Engine.ts"
+import { type DecoderHandle, type DecoderOptions, Engine } from "../engine/Engine.ts"
 import type {
   GenerateRequest,
   ModelTarget,

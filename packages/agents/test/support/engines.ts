@@ -3,6 +3,7 @@
  */
 import { fileURLToPath } from "node:url"
 import { Effect, Exit, Scope, Stream } from "effect"
+import type { DecoderOptions, EncoderOptions } from "../../src/engine/Engine.ts"
 import {
   Engine,
   type GenerateFailure,
@@ -10,7 +11,6 @@ import {
   type GenerationFinished,
   type ModelTarget,
 } from "../../src/index.ts"
-import type { DecoderOptions, EncoderOptions } from "../../src/inference/Engine.ts"
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
 /** A trained model of the demo. */

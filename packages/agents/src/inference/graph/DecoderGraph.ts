@@ -3,8 +3,8 @@
  */
 import { Result } from "effect"
 import type { InferenceSession } from "onnxruntime-node"
-import type { TerminalModelFailure } from "../ModelTarget.ts"
-import { type ModelFolder, modelFailure } from "./modelFolder.ts"
+import type { TerminalModelFailure } from "../../ModelTarget.ts"
+import { type ModelFolder, modelFailure } from "../folder/modelFolder.ts"
 
 export type IntegerType = "int64" | "int32"
 

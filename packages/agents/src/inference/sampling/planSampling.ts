@@ -1,8 +1,8 @@
 /**
  * The boundary between what a request says about sampling, what the model folder recommends, and what is done. Pure.
  */
-import type { Sampling } from "../ModelTarget.ts"
-import type { GenerationConfig } from "./modelFolder.ts"
+import type { Sampling } from "../../ModelTarget.ts"
+import type { GenerationConfig } from "../folder/modelFolder.ts"
 import type { SamplingPlan } from "./sample.ts"
 
 export interface GenerationPlan extends SamplingPlan {

@@ -7,8 +7,8 @@
  */
 import { setTimeout as sleep } from "node:timers/promises"
 import { Effect, Result } from "effect"
-import { type LoadedEngine, loadDecoder, type WorkerContext } from "./loadDecoder.ts"
-import { loadEncoder } from "./loadEncoder.ts"
+import { type LoadedEngine, loadDecoder, type WorkerContext } from "../inference/decoding/loadDecoder.ts"
+import { loadEncoder } from "../inference/encoding/loadEncoder.ts"
 import {
   type ChildMessage,
   decodeHostMessage,

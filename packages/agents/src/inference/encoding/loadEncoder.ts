@@ -2,14 +2,14 @@
  * The boundary between a model folder and an encoder that takes texts. Runs in the model's process.
  */
 import { Effect } from "effect"
-import type { TerminalModelFailure } from "../ModelTarget.ts"
+import type { Encode, EngineSettings, Loaded } from "../../engine/protocol.ts"
+import type { TerminalModelFailure } from "../../ModelTarget.ts"
+import type { LoadedEngine, WorkerContext } from "../decoding/loadDecoder.ts"
+import { contextLengthOf, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
+import { openSession } from "../graph/openSession.ts"
+import { makeModelTokenizer } from "../text/ModelTokenizer.ts"
 import { EncoderBatcher } from "./EncoderBatcher.ts"
 import { readEncoderGraph } from "./EncoderGraph.ts"
-import type { LoadedEngine, WorkerContext } from "./loadDecoder.ts"
-import { makeModelTokenizer } from "./ModelTokenizer.ts"
-import { contextLengthOf, modelFailure, readModelFolder } from "./modelFolder.ts"
-import { openSession } from "./openSession.ts"
-import type { Encode, EngineSettings, Loaded } from "./protocol.ts"
 
 /** Where no file says how long a text may be: BERT's length. */
 const DEFAULT_LENGTH_MAX = 512

@@ -2,11 +2,12 @@
  * The boundary of one answer while it is made: what still has to be fed, what was sampled, and what of it is to be told.
  * It knows nothing of other answers; `Scheduler` decides whose turn it is.
  */
-import type { AnswerText, EndReason } from "./AnswerText.ts"
-import type { KvSlot, StepRow } from "./DecoderStep.ts"
-import type { FittedPrompt } from "./fitPrompt.ts"
-import type { GenerationPlan } from "./planSampling.ts"
-import { sampleToken } from "./sample.ts"
+
+import type { KvSlot, StepRow } from "../decoding/DecoderStep.ts"
+import type { GenerationPlan } from "../sampling/planSampling.ts"
+import { sampleToken } from "../sampling/sample.ts"
+import type { AnswerText, EndReason } from "../text/AnswerText.ts"
+import type { FittedPrompt } from "../text/fitPrompt.ts"
 
 export interface GenerationStart {
   readonly id: number

@@ -5,9 +5,9 @@
 import { Template } from "@huggingface/jinja"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Result } from "effect"
-import type { ChatMessage, TerminalModelFailure } from "../ModelTarget.ts"
+import type { ChatMessage, TerminalModelFailure } from "../../ModelTarget.ts"
+import { type ModelFolder, modelFailure, oneLine, specialToken } from "../folder/modelFolder.ts"
 import { makeDisarm } from "./disarm.ts"
-import { type ModelFolder, modelFailure, oneLine, specialToken } from "./modelFolder.ts"
 
 export interface ModelTokenizer {
   /** One more than the greatest token id. */

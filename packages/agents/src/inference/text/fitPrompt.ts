@@ -2,7 +2,7 @@
  * The boundary between a conversation and the context it has to fit into. Pure, given the encoder.
  */
 import { Result } from "effect"
-import type { ChatMessage, Overflow } from "../ModelTarget.ts"
+import type { ChatMessage, Overflow } from "../../ModelTarget.ts"
 
 export interface FittedPrompt {
   readonly tokenIds: ReadonlyArray<number>

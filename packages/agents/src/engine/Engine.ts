@@ -8,6 +8,7 @@
 import { basename, resolve } from "node:path"
 import { Cause, Deferred, Effect, Exit, Layer, Queue, Result, Schema, Scope, Stream } from "effect"
 import { type EncodeFailure, EncoderTarget } from "../EncoderTarget.ts"
+import { type Dtype, modelFailure, oneLine } from "../inference/folder/modelFolder.ts"
 import {
   type GenerateFailure,
   type GenerateRequest,
@@ -19,7 +20,6 @@ import {
   type TerminalModelFailure,
 } from "../ModelTarget.ts"
 import { type EngineProcess, type RequestListener, startProcess } from "./EngineProcess.ts"
-import { type Dtype, modelFailure, oneLine } from "./modelFolder.ts"
 import { Encode, type Encoded, type EngineCounters, EngineSettings, Generate, type Loaded } from "./protocol.ts"
 
 export interface EngineOptions {

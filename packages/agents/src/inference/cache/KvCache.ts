@@ -4,7 +4,7 @@
  *
  * The conversations used last are kept, up to a number and up to a number of bytes.
  */
-import type { DecoderStep, KvSlot } from "./DecoderStep.ts"
+import type { DecoderStep, KvSlot } from "../decoding/DecoderStep.ts"
 
 export interface KvCacheLimits {
   readonly conversationsMax: number

@@ -2,7 +2,7 @@
  * The boundary between token ids and the integer inputs of a decoder, for any number of rows.
  */
 import { Tensor } from "onnxruntime-node"
-import type { DecoderGraph, IntegerType } from "./DecoderGraph.ts"
+import type { DecoderGraph, IntegerType } from "../graph/DecoderGraph.ts"
 
 const integers = (type: IntegerType, values: ReadonlyArray<number>, dims: ReadonlyArray<number>): Tensor =>
   type === "int64"

@@ -1,7 +1,7 @@
 /**
  * The boundary between an encoder's numbers and what they mean: cut texts, probabilities, vectors of length 1. Pure.
  */
-import type { Classification } from "../EncoderTarget.ts"
+import type { Classification } from "../../EncoderTarget.ts"
 
 /** Cuts from the end of the text and keeps special tokens around it, as [CLS] and [SEP], in place. */
 export const truncate = (

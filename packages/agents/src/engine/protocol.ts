@@ -7,6 +7,7 @@
  * never silent for longer than `HEARTBEAT_MS` plus one step.
  */
 import { Schema } from "effect"
+import { Dtype } from "../inference/folder/modelFolder.ts"
 import {
   ChatMessage,
   RetryableModelBusy,
@@ -14,7 +15,6 @@ import {
   TerminalModelFailure,
   TerminalPromptTooLong,
 } from "../ModelTarget.ts"
-import { Dtype } from "./modelFolder.ts"
 
 /** How often a working child says so; far below any sensible watchdog bound, far above the cost of a message. */
 export const HEARTBEAT_MS = 250

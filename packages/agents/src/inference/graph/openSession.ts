@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { InferenceSession } from "onnxruntime-node"
-import { type ModelFolder, modelFailure, oneLine } from "./modelFolder.ts"
+import { type ModelFolder, modelFailure, oneLine } from "../folder/modelFolder.ts"
 
 /** Warnings of onnxruntime are about its own placement of nodes; errors come as exceptions anyway. */
 const LOG_SEVERITY_ERROR = 3

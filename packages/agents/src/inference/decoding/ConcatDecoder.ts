@@ -7,7 +7,7 @@
  */
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
-import type { DecoderGraph, KvTensor } from "./DecoderGraph.ts"
+import type { DecoderGraph, KvTensor } from "../graph/DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
 import { feedTokens } from "./feedTokens.ts"
 

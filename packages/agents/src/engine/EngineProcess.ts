@@ -5,8 +5,8 @@
  */
 import { type ChildProcess, fork } from "node:child_process"
 import { Deferred, Effect, Exit, Result, type Scope } from "effect"
+import { oneLine } from "../inference/folder/modelFolder.ts"
 import { RetryableModelCrash } from "../ModelTarget.ts"
-import { oneLine } from "./modelFolder.ts"
 import { type ChildMessage, decodeChildMessage, encodeHostMessage, type HostMessage } from "./protocol.ts"
 
 /** Sources run as they are, an installed package as it was built: the worker lies beside this file either way. */

@@ -7,10 +7,10 @@
  */
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
-import type { DecoderGraph } from "./DecoderGraph.ts"
+import { KvArena, type ParkedRow } from "../cache/KvArena.ts"
+import type { DecoderGraph } from "../graph/DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
 import { feedTokens } from "./feedTokens.ts"
-import { KvArena, type ParkedRow } from "./KvArena.ts"
 
 /** Where a slot's tokens are: in a row of the arena, or apart. */
 type Place = { readonly row: number } | { readonly parked: ParkedRow }

@@ -4,8 +4,11 @@
  * Every step serves up to `DecoderStep.rowsMax` answers, round robin, so that no answer waits for another to end. With
  * a step that takes many rows the same loop is continuous batching. Its queue is bounded by the host's admission.
  */
-import { RetryableModelBusy, TerminalModelFailure } from "../ModelTarget.ts"
-import type { DecoderStep } from "./DecoderStep.ts"
+
+import { type ChildMessage, HEARTBEAT_MS } from "../../engine/protocol.ts"
+import { RetryableModelBusy, TerminalModelFailure } from "../../ModelTarget.ts"
+import type { KvCache } from "../cache/KvCache.ts"
+import type { DecoderStep } from "../decoding/DecoderStep.ts"
 import {
   alignedTokens,
   type Generation,
@@ -16,8 +19,6 @@ import {
   type PrefillRules,
   takeLogits,
 } from "./Generation.ts"
-import type { KvCache } from "./KvCache.ts"
-import { type ChildMessage, HEARTBEAT_MS } from "./protocol.ts"
 import { type Pause, StepDelay } from "./StepDelay.ts"
 
 /**

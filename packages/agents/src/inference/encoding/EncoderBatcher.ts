@@ -4,12 +4,12 @@
  */
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
-import type { Classification } from "../EncoderTarget.ts"
+import type { Classification } from "../../EncoderTarget.ts"
+import { type ChildMessage, type Encode, HEARTBEAT_MS } from "../../engine/protocol.ts"
+import { type Pause, StepDelay } from "../scheduling/StepDelay.ts"
+import type { ModelTokenizer } from "../text/ModelTokenizer.ts"
 import type { EncoderGraph, IntegerType } from "./EncoderGraph.ts"
 import { classify, meanOf, normalise, truncate } from "./encoding.ts"
-import type { ModelTokenizer } from "./ModelTokenizer.ts"
-import { type ChildMessage, type Encode, HEARTBEAT_MS } from "./protocol.ts"
-import { type Pause, StepDelay } from "./StepDelay.ts"
 
 interface Row {
   readonly request: Pending

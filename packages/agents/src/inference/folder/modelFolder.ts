@@ -9,7 +9,7 @@ import { createHash } from "node:crypto"
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Result, Schema } from "effect"
-import { TerminalModelFailure } from "../ModelTarget.ts"
+import { TerminalModelFailure } from "../../ModelTarget.ts"
 
 /** How the weights are stored; `auto` takes the first that is there, in the order of `WEIGHT_FILES`. */
 export const Dtype = Schema.Literals(["auto", "fp32", "int8", "q4", "fp16"])
