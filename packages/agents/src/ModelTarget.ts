@@ -59,6 +59,21 @@ export const Usage = Schema.Struct({
 })
 export type Usage = typeof Usage.Type
 
+/** Where the time of one answer went, as the model's own process measured it; a resumed answer counts from its resumption. */
+export const GenerationTiming = Schema.Struct({
+  /** From the request's arrival until it had a slot, ms. */
+  queueMs: Schema.Number,
+  /** From the request's arrival until its first new token, `queueMs` included, ms. Absent where none was made. */
+  firstTokenMs: Schema.optionalKey(Schema.Number),
+  /** Mean time from one token to the next after the first, ms. Absent below two tokens. */
+  perTokenMs: Schema.optionalKey(Schema.Number),
+  /** From the request's arrival to its end, ms. */
+  totalMs: Schema.Number,
+  /** Mean number of answers in the steps that it took part in, itself included; 0 where it took none. */
+  batchRows: Schema.Number,
+})
+export type GenerationTiming = typeof GenerationTiming.Type
+
 /** New tokens. `text` holds whole characters only, and never a part of a stop string. */
 export interface TokensGenerated {
   readonly _tag: "Tokens"
@@ -71,6 +86,8 @@ export interface GenerationFinished {
   /** `end`: the model's own end token; `stop`: a stop string; `length`: maxTokens, or the end of the context. */
   readonly reason: "end" | "stop" | "length"
   readonly usage: Usage
+  /** Absent where a target does not measure it. */
+  readonly timing?: GenerationTiming
   /** Present where a prompt was cut to fit: how many turns and tokens were dropped. */
   readonly cut?: { readonly rule: Overflow; readonly droppedTurns: number; readonly droppedTokens: number }
 }

@@ -81,6 +81,7 @@ const makeStart = (id: number, part: Partial<GenerationStart> & { readonly maxTo
     resumeTokenIds: [],
     cacheKey: undefined,
     deadlineAtMs: undefined,
+    arrivedMs: 0,
     ...part,
   }
 }
@@ -111,6 +112,7 @@ const setUp = (
     rules: { chunkTokens: options.chunkTokens ?? 4, stepSensitive: (options.alignTokens ?? 1) > 1 },
     tell: (message) => told.push(message),
     now: () => nowMs,
+    clockMs: () => nowMs,
     pause: async () => {},
   })
   const idle = async () => {
@@ -212,6 +214,25 @@ describe("Scheduler", () => {
       failure: { message: 'Model "m": the request\'s deadline passed while it waited for a slot.' },
     })
     expect(endOf(3)).toMatchObject({ _tag: "Finished", reason: "length" })
+  })
+
+  it("says of each answer where its time went", async () => {
+    const timed = async (rowsMax: number) => {
+      const fake = fakeStep({ rowsMax })
+      const { endOf, idle, scheduler, setNow } = setUp(fake, { slots: rowsMax })
+      // Each step takes 10 ms; a prompt of one token is no reading.
+      for (let step = 1; step <= 6; step++) fake.onRun.push(() => setNow(step * 10))
+      for (const id of [1, 2]) scheduler.submit(makeStart(id, { prompt: { tokenIds: [1] }, maxTokens: 3 }))
+      await idle()
+      return [endOf(1), endOf(2)]
+    }
+    const first = { queueMs: 0, firstTokenMs: 10, perTokenMs: 10, totalMs: 30 }
+    expect(await timed(1)).toMatchObject([
+      { timing: { ...first, batchRows: 1 } },
+      { timing: { queueMs: 30, firstTokenMs: 40, perTokenMs: 10, totalMs: 60, batchRows: 1 } },
+    ])
+    const [, second] = await timed(2)
+    expect(second).toMatchObject({ timing: { batchRows: 5 / 3 } })
   })
 
   it("answers every request once, leaks no slot and keeps within its bounds, whatever comes when", async () => {

@@ -4,7 +4,7 @@
  */
 import { Task } from "@pontoon/runtime"
 import { Schema } from "effect"
-import { ChatMessage, Sampling, TerminalPromptTooLong, Usage } from "../ModelTarget.ts"
+import { ChatMessage, GenerationTiming, Sampling, TerminalPromptTooLong, Usage } from "../ModelTarget.ts"
 
 /**
  * How an answer was taken up. `exact`: same weights, so the whole text equals the undisturbed one. `prefix`: another
@@ -38,7 +38,12 @@ export const GenerateChunk = Schema.Union([
     resumed: Schema.optionalKey(Resumed),
   }),
   Schema.TaggedStruct("Tokens", { tokenIds: Schema.Array(Schema.Number), text: Schema.String }),
-  Schema.TaggedStruct("Finished", { reason: FinishReason, usage: Usage, cut: Schema.optionalKey(Cut) }),
+  Schema.TaggedStruct("Finished", {
+    reason: FinishReason,
+    usage: Usage,
+    timing: Schema.optionalKey(GenerationTiming),
+    cut: Schema.optionalKey(Cut),
+  }),
 ])
 export type GenerateChunk = typeof GenerateChunk.Type
 
@@ -50,6 +55,8 @@ export const Generation = Schema.Struct({
   model: Schema.String,
   reason: FinishReason,
   usage: Usage,
+  /** Of the attempt that finished it. */
+  timing: Schema.optionalKey(GenerationTiming),
   cut: Schema.optionalKey(Cut),
   /** Every time that another model, or the same one restarted, went on with it. */
   resumed: Schema.Array(Resumed),

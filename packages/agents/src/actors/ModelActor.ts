@@ -102,8 +102,7 @@ const generate = Effect.fnUntraced(function* (payload: GeneratePayload, actor: G
           text += event.text
           return Effect.as(actor.emit(event), undefined)
         }
-        const { cut, reason, usage } = event
-        const ending = { reason, usage, ...(cut === undefined ? {} : { cut }) }
+        const { _tag, ...ending } = event
         const resumed = plan.resumed === undefined ? plan.earlier : [...plan.earlier, plan.resumed]
         const generation: Generation = { text, tokenIds, model: name, resumed, ...ending }
         return Effect.as(actor.emit({ _tag: "Finished", ...ending }), generation)

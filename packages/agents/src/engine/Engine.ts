@@ -253,8 +253,8 @@ const generateWith =
             gate.process.close(id)
             if (answer._tag === "Failed") Queue.failCauseUnsafe(queue, Cause.fail(answer.failure))
             if (answer._tag !== "Finished") return
-            const { cut, reason, usage } = answer
-            Queue.offerUnsafe(queue, { _tag: "Finished", reason, usage, ...(cut === undefined ? {} : { cut }) })
+            const { cut, reason, timing, usage } = answer
+            Queue.offerUnsafe(queue, { _tag: "Finished", reason, usage, timing, ...(cut === undefined ? {} : { cut }) })
             Queue.endUnsafe(queue)
           },
           onCrash: (crash) => {

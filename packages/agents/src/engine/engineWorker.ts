@@ -29,6 +29,7 @@ const tell = (message: ChildMessage): void => {
 const world: WorkerContext = {
   tell,
   now: () => Date.now(),
+  clockMs: () => performance.now(),
   pause: async (delayMs, signal) => {
     // An aborted sleep rejects; for us it has just ended.
     await sleep(delayMs, undefined, signal === undefined ? {} : { signal }).catch(() => {})

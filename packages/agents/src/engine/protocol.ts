@@ -10,6 +10,7 @@ import { Schema } from "effect"
 import { Dtype } from "../inference/folder/modelFolder.ts"
 import {
   ChatMessage,
+  GenerationTiming,
   RetryableModelBusy,
   Sampling,
   TerminalModelFailure,
@@ -103,6 +104,7 @@ const Finished = Schema.TaggedStruct("Finished", {
   id: Id,
   reason: Schema.Literals(["end", "stop", "length"]),
   usage: Schema.Struct({ promptTokens: Schema.Int, completionTokens: Schema.Int, cachedTokens: Schema.Int }),
+  timing: GenerationTiming,
   cut: Schema.optionalKey(Cut),
 })
 export type Finished = typeof Finished.Type

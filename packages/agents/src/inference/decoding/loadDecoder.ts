@@ -26,6 +26,8 @@ import type { DecoderStep } from "./DecoderStep.ts"
 export interface WorkerContext {
   readonly tell: (message: ChildMessage) => void
   readonly now: () => number
+  /** Milliseconds since any moment, never going back. */
+  readonly clockMs: () => number
   readonly pause: Pause
 }
 
@@ -76,7 +78,11 @@ const checkRequest = (request: Generate, model: Model): string | undefined => {
 }
 
 /** Turns a request into an answer to be made; a failure where it cannot be. */
-const startGeneration = (request: Generate, model: Model): Result.Result<GenerationStart, RequestFailure> => {
+const startGeneration = (
+  request: Generate,
+  model: Model,
+  arrivedMs: number,
+): Result.Result<GenerationStart, RequestFailure> => {
   const { name } = model.folder
   const fail = modelFailure(name)
   const wrong = checkRequest(request, model)
@@ -104,7 +110,7 @@ const startGeneration = (request: Generate, model: Model): Result.Result<Generat
     maxTokens: plan.maxTokens,
   })
   const { cacheKey, deadlineAtMs, id, resumeTokenIds } = request
-  return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs })
+  return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs, arrivedMs })
 }
 
 /** The model's bytes with new rows as outputs, where answers may and can share steps. */
@@ -187,14 +193,16 @@ export const loadDecoder = Effect.fnUntraced(function* (
     rules,
   })
   const generate = (request: Generate) => {
-    const start = startGeneration(request, model)
+    const arrivedMs = world.clockMs()
+    const start = startGeneration(request, model, arrivedMs)
     if (Result.isFailure(start)) return world.tell({ _tag: "Failed", id: request.id, failure: start.failure })
     const over = replay(start.success.text, request.resumeTokenIds)
     if (over === undefined) return scheduler.submit(start.success)
     const promptTokens = start.success.prompt.tokenIds.length + request.resumeTokenIds.length
     const { cut } = start.success.prompt
     const usage = { promptTokens, completionTokens: 0, cachedTokens: 0 }
-    world.tell({ _tag: "Finished", id: request.id, reason: over, usage, ...(cut === undefined ? {} : { cut }) })
+    const timing = { queueMs: 0, totalMs: world.clockMs() - arrivedMs, batchRows: 0 }
+    world.tell({ _tag: "Finished", id: request.id, reason: over, usage, timing, ...(cut === undefined ? {} : { cut }) })
   }
   const loaded: Loaded = {
     _tag: "Loaded",

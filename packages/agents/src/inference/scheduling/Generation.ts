@@ -3,6 +3,7 @@
  * It knows nothing of other answers; `Scheduler` decides whose turn it is.
  */
 
+import type { GenerationTiming } from "../../ModelTarget.ts"
 import type { KvSlot, StepRow } from "../decoding/DecoderStep.ts"
 import type { GenerationPlan } from "../sampling/planSampling.ts"
 import { sampleToken } from "../sampling/sample.ts"
@@ -17,6 +18,8 @@ export interface GenerationStart {
   readonly resumeTokenIds: ReadonlyArray<number>
   readonly cacheKey: string | undefined
   readonly deadlineAtMs: number | undefined
+  /** When it arrived, by `SchedulerOptions.clockMs`. */
+  readonly arrivedMs: number
 }
 
 export interface PrefillRules {
@@ -36,6 +39,12 @@ export interface Generation extends GenerationStart {
   /** Sampled, but not told yet. */
   untold: { tokenIds: Array<number>; text: string }
   completionTokens: number
+  readonly admittedMs: number
+  firstTokenMs: number | undefined
+  lastTokenMs: number
+  /** Steps that it took part in, and the rows of all of them. */
+  steps: number
+  stepRows: number
 }
 
 /** The resumed tokens, seen again: readers have their text. Says why there is nothing left to do, where that is so. */
@@ -47,7 +56,7 @@ export const replay = (text: AnswerText, resumeTokenIds: ReadonlyArray<number>):
   return undefined
 }
 
-export const makeGeneration = (start: GenerationStart, slot: KvSlot): Generation => ({
+export const makeGeneration = (start: GenerationStart, slot: KvSlot, nowMs: number): Generation => ({
   ...start,
   slot,
   cachedTokens: slot.length,
@@ -55,7 +64,36 @@ export const makeGeneration = (start: GenerationStart, slot: KvSlot): Generation
   reason: undefined,
   untold: { tokenIds: [], text: "" },
   completionTokens: 0,
+  admittedMs: nowMs,
+  firstTokenMs: undefined,
+  lastTokenMs: nowMs,
+  steps: 0,
+  stepRows: 0,
 })
+
+/** Notes a step that it took part in; `tokens` is how many it had sampled before. */
+export const noteStep = (generation: Generation, rows: number, tokensBefore: number, nowMs: number): void => {
+  generation.steps++
+  generation.stepRows += rows
+  if (generation.completionTokens === tokensBefore) return
+  generation.firstTokenMs ??= nowMs
+  generation.lastTokenMs = nowMs
+}
+
+/** Where its time went; see `GenerationTiming`. */
+export const timingOf = (generation: Generation, nowMs: number): GenerationTiming => {
+  const { admittedMs, arrivedMs, completionTokens, firstTokenMs, lastTokenMs, steps, stepRows } = generation
+  const totals = { queueMs: admittedMs - arrivedMs, totalMs: nowMs - arrivedMs }
+  const batchRows = steps === 0 ? 0 : stepRows / steps
+  if (firstTokenMs === undefined) return { ...totals, batchRows }
+  const perTokenMs = (lastTokenMs - firstTokenMs) / (completionTokens - 1)
+  return {
+    ...totals,
+    batchRows,
+    firstTokenMs: firstTokenMs - arrivedMs,
+    ...(completionTokens > 1 ? { perTokenMs } : {}),
+  }
+}
 
 /** Tokens that are fed in chunks. */
 const chunkedTokens = ({ prompt, resumeTokenIds }: GenerationStart, rules: PrefillRules): number =>

@@ -16,8 +16,10 @@ import {
   isReading,
   makeGeneration,
   nextRow,
+  noteStep,
   type PrefillRules,
   takeLogits,
+  timingOf,
 } from "./Generation.ts"
 import { type Pause, StepDelay } from "./StepDelay.ts"
 
@@ -37,6 +39,8 @@ export interface SchedulerOptions {
   readonly tell: (message: ChildMessage) => void
   /** Milliseconds since the epoch: deadlines. */
   readonly now: () => number
+  /** Milliseconds since any moment, never going back: how long things take. */
+  readonly clockMs: () => number
   readonly pause: Pause
 }
 
@@ -104,7 +108,7 @@ export class Scheduler {
       const start = this.#waiting.shift()
       if (start === undefined) return
       const slot = this.#options.cache.take(start.cacheKey, [...start.prompt.tokenIds, ...start.resumeTokenIds])
-      this.#running.push(makeGeneration(start, slot))
+      this.#running.push(makeGeneration(start, slot, this.#options.clockMs()))
     }
   }
 
@@ -125,7 +129,7 @@ export class Scheduler {
   }
 
   async #takeStep(): Promise<void> {
-    const { now, rules, step, vocabSize } = this.#options
+    const { clockMs, now, rules, step, vocabSize } = this.#options
     const turn = this.#takeTurn()
     const startedAtMs = now()
     this.#feeding = turn
@@ -134,7 +138,10 @@ export class Scheduler {
     this.#steps++
     for (const [index, generation] of turn.entries()) {
       if (this.#departed.includes(generation)) continue
-      if (takeLogits(generation, logits[index]!, vocabSize)) this.#finish(generation)
+      const before = generation.completionTokens
+      const gaveNumbers = takeLogits(generation, logits[index]!, vocabSize)
+      noteStep(generation, turn.length, before, clockMs())
+      if (gaveNumbers) this.#finish(generation)
       else this.#failWithoutNumbers(generation)
     }
     for (const generation of this.#departed.splice(0)) this.#leave(generation)
@@ -160,7 +167,8 @@ export class Scheduler {
     this.#leave(generation)
     const usage = { promptTokens: prompt.tokenIds.length + resumeTokenIds.length, completionTokens, cachedTokens }
     const cut = prompt.cut === undefined ? {} : { cut: prompt.cut }
-    this.#options.tell({ _tag: "Finished", id, reason, usage, ...cut })
+    const timing = timingOf(generation, this.#options.clockMs())
+    this.#options.tell({ _tag: "Finished", id, reason, usage, timing, ...cut })
   }
 
   /** Takes an answer out of its slot; what the model has read of it may serve the conversation's next request. */
