@@ -45,6 +45,14 @@ const fakeStep = (
     },
     park: () => {},
     unpark: () => {},
+    fork: (slot, length) => {
+      const copy = step.open()
+      slots.get(copy)!.tokenIds.push(...slots.get(slot)!.tokenIds.slice(0, length))
+      return copy
+    },
+    save: () => undefined,
+    load: () => {},
+    bytesFor: (lengths) => BYTES_PER_TOKEN * lengths.reduce((sum, length) => sum + length, 0),
     release: (slot) => {
       if (!slots.delete(slot)) throw new Error("released twice")
     },

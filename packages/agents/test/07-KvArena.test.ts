@@ -51,16 +51,16 @@ describe("KvArena", () => {
 
   it("holds what was put into each row, whatever comes and goes beside it", () => {
     const action = fc.record({
-      kind: fc.constantFrom("add", "append", "append", "remove", "cut", "park", "unpark"),
+      kind: fc.constantFrom("add", "append", "append", "remove", "cut", "save", "load", "fork"),
       which: fc.nat({ max: ROWS_MAX - 1 }),
       tokens: fc.integer({ min: 1, max: 70 }),
     })
     fc.assert(
       fc.property(fc.array(action, { maxLength: 40 }), (actions) => {
         const arena = new KvArena(SHAPES, ROWS_MAX)
-        /** The tokens of each row, by row; and those that are parked. */
+        /** The tokens of each row, by row; and those that are saved. */
         const rows: Array<Array<number>> = []
-        const parked: Array<{ readonly kept: ReturnType<KvArena["park"]>; readonly tokenIds: Array<number> }> = []
+        const saved: Array<{ readonly kept: ReturnType<KvArena["save"]>; readonly tokenIds: Array<number> }> = []
         const remove = (row: number) => {
           const moved = arena.removeRow(row)
           expect(moved).toBe(row < rows.length - 1 ? rows.length - 1 : undefined)
@@ -81,13 +81,18 @@ describe("KvArena", () => {
           } else if (kind === "cut" && held !== undefined) {
             arena.cutRow(row, tokens)
             held.splice(tokens)
-          } else if (kind === "park" && held !== undefined) {
-            parked.push({ kept: arena.park(row), tokenIds: held })
-            remove(row)
-          } else if (kind === "unpark" && parked.length > 0 && rows.length < ROWS_MAX) {
-            const back = parked.shift()!
-            arena.unpark(back.kept)
-            rows.push(back.tokenIds)
+          } else if (kind === "save" && held !== undefined) {
+            const from = Math.min(tokens, held.length)
+            saved.push({ kept: arena.save(row, from), tokenIds: held.slice(from) })
+          } else if (kind === "load" && saved.length > 0 && held !== undefined) {
+            const { kept, tokenIds } = saved.shift()!
+            const length = Math.min(tokens, tokenIds.length)
+            arena.load(row, kept, length)
+            held.push(...tokenIds.slice(0, length))
+          } else if (kind === "fork" && held !== undefined && rows.length < ROWS_MAX) {
+            const length = Math.min(tokens, held.length)
+            expect(arena.forkRow(row, length)).toBe(rows.length)
+            rows.push(held.slice(0, length))
           } else if (kind === "remove" && held !== undefined) remove(row)
           expect(arena.rows).toBe(rows.length)
           for (const [index, tokenIds] of rows.entries()) {
@@ -98,6 +103,24 @@ describe("KvArena", () => {
       }),
       { numRuns: 200 },
     )
+  })
+
+  it("says how much memory rows of some lengths take, and never more than twice one buffer of it while it grows", () => {
+    const perToken = SHAPES.reduce((bytes, { headDim, heads }) => bytes + heads * headDim * 4, 0)
+    const arena = new KvArena(SHAPES, ROWS_MAX)
+    expect(arena.bytesPerToken).toBe(perToken)
+    expect(arena.bytesFor([])).toBe(0)
+    expect(arena.bytesFor([1, 64])).toBe(2 * 64 * perToken)
+    // 24 bytes of a token's 32 are in the wider buffer.
+    expect(arena.bytesFor([65, 1])).toBe(2 * 128 * perToken + 2 * 64 * 24)
+    for (let row = 0; row < ROWS_MAX; row++) arena.addRow()
+    arena.append(0, freshOf(Array.from({ length: 65 }, () => 1)), 0, 65)
+    arena.removeRow(2)
+    arena.removeRow(1)
+    // Their pages have been touched, and are until the buffers are made anew.
+    expect(arena.bytesFor([65])).toBe(3 * 128 * perToken)
+    arena.append(0, freshOf(Array.from({ length: 64 }, () => 1)), 0, 64)
+    expect(arena.bytesFor([129])).toBe(192 * perToken)
   })
 
   it("takes each row of a batch for itself", () => {

@@ -104,7 +104,7 @@ const DEFAULTS = {
   batchTextsMax: 8,
 } as const
 
-const settingsOf = (kind: EngineSettings["kind"], options: DecoderOptions & EncoderOptions): EngineSettings => ({
+export const settingsOf = (kind: EngineSettings["kind"], options: DecoderOptions & EncoderOptions): EngineSettings => ({
   kind,
   name: options.name ?? basename(resolve(options.folder)),
   folder: resolve(options.folder),

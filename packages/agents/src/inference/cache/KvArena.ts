@@ -6,25 +6,22 @@
  * length, so the capacity is the smallest multiple of `CAPACITY_STEP` that the longest row needs, and grows with it.
  */
 
+import { type KvNumbers, type KvSegment, type KvShape, sliceSegment } from "./KvSegment.ts"
+
 /** Copying everything for a new capacity once in 64 tokens costs less than 2 % of the steps in between. */
 const CAPACITY_STEP = 64
 
-export interface KvShape {
-  readonly heads: number
-  readonly headDim: number
-}
-
-/** The keys and values of one sequence, apart from any arena: each buffer's `[heads, length, headDim]`. */
-export interface ParkedRow {
-  readonly length: number
-  readonly buffers: ReadonlyArray<Float32Array>
-}
+const bytesOf = ({ headDim, heads }: KvShape): number => heads * headDim * Float32Array.BYTES_PER_ELEMENT
 
 export class KvArena {
   readonly #shapes: ReadonlyArray<KvShape>
   readonly #rowsMax: number
-  #buffers: ReadonlyArray<Float32Array>
+  #buffers: ReadonlyArray<Float32Array<ArrayBuffer>>
+  /** Bytes that a token's keys and values take. */
+  readonly bytesPerToken: number
   #capacity = CAPACITY_STEP
+  /** Rows that have been in use since the buffers were made. */
+  #rowsTouched = 0
   /** Tokens in each row in use. */
   #lengths: Array<number> = []
 
@@ -35,11 +32,27 @@ export class KvArena {
   constructor(shapes: ReadonlyArray<KvShape>, rowsMax: number) {
     this.#shapes = shapes
     this.#rowsMax = rowsMax
-    this.#buffers = this.#allocate(this.#capacity)
+    this.bytesPerToken = shapes.reduce((bytes, shape) => bytes + bytesOf(shape), 0)
+    this.#buffers = shapes.map((shape) => this.#allocate(shape, CAPACITY_STEP))
   }
 
   get capacity(): number {
     return this.#capacity
+  }
+
+  /**
+   * Bytes at most while rows grow to these lengths. Counted as a rectangle, as wide as the longest; rows that were never in
+   * use since the buffers were made take no memory, for nobody has touched their pages.
+   */
+  bytesFor(lengths: ReadonlyArray<number>): number {
+    const rows = lengths.length
+    const longest = lengths.reduce((most, length) => Math.max(most, length), 0)
+    const wanted = Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP
+    if (wanted <= this.#capacity) return Math.max(rows, this.#rowsTouched) * this.#capacity * this.bytesPerToken
+    // While it grows, one buffer is there twice.
+    const before = Math.max(this.#rowsTouched * this.#capacity, rows * (wanted - CAPACITY_STEP))
+    const widest = this.#shapes.reduce((most, shape) => Math.max(most, bytesOf(shape)), 0)
+    return rows * wanted * this.bytesPerToken + before * widest
   }
 
   get rows(): number {
@@ -54,6 +67,7 @@ export class KvArena {
   addRow(): number {
     if (this.#lengths.length >= this.#rowsMax) throw new RangeError(`all ${this.#rowsMax} rows are in use`)
     this.#lengths.push(0)
+    this.#rowsTouched = Math.max(this.#rowsTouched, this.#lengths.length)
     return this.#lengths.length - 1
   }
 
@@ -71,7 +85,8 @@ export class KvArena {
     // Nothing is in it: the next sequence need not pay for the last one's length.
     if (this.#lengths.length === 0 && this.#capacity > CAPACITY_STEP) {
       this.#capacity = CAPACITY_STEP
-      this.#buffers = this.#allocate(this.#capacity)
+      this.#buffers = this.#shapes.map((shape) => this.#allocate(shape, CAPACITY_STEP))
+      this.#rowsTouched = 0
     }
     return row < last ? last : undefined
   }
@@ -93,7 +108,7 @@ export class KvArena {
    * @param fresh for each buffer, its `[batch, heads, tokens, headDim]`
    * @param at which of the batch is this row's
    */
-  append(row: number, fresh: ReadonlyArray<Float32Array>, at: number, tokens: number): void {
+  append(row: number, fresh: ReadonlyArray<KvNumbers>, at: number, tokens: number): void {
     const length = this.lengthOf(row)
     this.#reserve(length + tokens)
     for (const [index, { headDim, heads }] of this.#shapes.entries()) {
@@ -108,24 +123,29 @@ export class KvArena {
     this.#lengths[row] = length + tokens
   }
 
-  /** A copy of a row that outlives it. */
-  park(row: number): ParkedRow {
-    const length = this.lengthOf(row)
-    const buffers = this.#shapes.map(({ headDim, heads }, index) => {
-      const copy = new Float32Array(heads * length * headDim)
-      for (let head = 0; head < heads; head++) {
-        const from = (row * heads + head) * this.#capacity * headDim
-        copy.set(this.#buffers[index]!.subarray(from, from + length * headDim), head * length * headDim)
-      }
-      return copy
-    })
-    return { length, buffers }
+  /** A copy of a row's tokens from `from` up to `to` that outlives it. */
+  save(row: number, from = 0, to: number = this.lengthOf(row)): KvSegment {
+    const buffers = this.#shapes.map((_, index) => this.view(index, row, row + 1))
+    return sliceSegment({ length: this.#capacity, shapes: this.#shapes, buffers }, from, to)
   }
 
-  /** Puts a parked row into a new one. */
-  unpark(parked: ParkedRow): number {
+  /** Puts the first `tokens` of a segment behind a row. */
+  load(row: number, segment: KvSegment, tokens: number = segment.length): void {
+    const whole = tokens === segment.length
+    this.append(row, (whole ? segment : sliceSegment(segment, 0, tokens)).buffers, 0, tokens)
+  }
+
+  /** A new row that holds the first `length` tokens of another. */
+  forkRow(from: number, length: number = this.lengthOf(from)): number {
     const row = this.addRow()
-    this.append(row, parked.buffers, 0, parked.length)
+    for (const [index, { headDim, heads }] of this.#shapes.entries()) {
+      const buffer = this.#buffers[index]!
+      for (let head = 0; head < heads; head++) {
+        const start = (from * heads + head) * this.#capacity * headDim
+        buffer.copyWithin((row * heads + head) * this.#capacity * headDim, start, start + length * headDim)
+      }
+    }
+    this.#lengths[row] = length
     return row
   }
 
@@ -134,25 +154,29 @@ export class KvArena {
     return heads * this.#capacity * headDim
   }
 
-  #allocate(capacity: number): ReadonlyArray<Float32Array> {
-    return this.#shapes.map(({ headDim, heads }) => new Float32Array(this.#rowsMax * heads * capacity * headDim))
+  #allocate({ headDim, heads }: KvShape, capacity: number): Float32Array<ArrayBuffer> {
+    return new Float32Array(this.#rowsMax * heads * capacity * headDim)
   }
 
   /** Makes room for rows of `length`: every row moves, because their distance grows. */
   #reserve(length: number): void {
     if (length <= this.#capacity) return
     const capacity = Math.ceil(length / CAPACITY_STEP) * CAPACITY_STEP
-    const wider = this.#allocate(capacity)
-    for (const [index, { headDim, heads }] of this.#shapes.entries()) {
-      const old = this.#buffers[index]!
+    this.#buffers = this.#buffers.map((old, index) => {
+      const shape = this.#shapes[index]!
+      const wider = this.#allocate(shape, capacity)
       for (const [row, used] of this.#lengths.entries()) {
-        for (let head = 0; head < heads; head++) {
-          const from = (row * heads + head) * this.#capacity * headDim
-          wider[index]!.set(old.subarray(from, from + used * headDim), (row * heads + head) * capacity * headDim)
+        for (let head = 0; head < shape.heads; head++) {
+          const at = row * shape.heads + head
+          const from = at * this.#capacity * shape.headDim
+          wider.set(old.subarray(from, from + used * shape.headDim), at * capacity * shape.headDim)
         }
       }
-    }
+      // Gives its memory back now: a collector that comes later would let all buffers be there twice.
+      old.buffer.transfer(0)
+      return wider
+    })
     this.#capacity = capacity
-    this.#buffers = wider
+    this.#rowsTouched = this.#lengths.length
   }
 }

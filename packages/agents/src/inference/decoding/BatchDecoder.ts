@@ -7,13 +7,14 @@
  */
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
-import { KvArena, type ParkedRow } from "../cache/KvArena.ts"
+import { KvArena } from "../cache/KvArena.ts"
+import type { KvSegment } from "../cache/KvSegment.ts"
 import type { DecoderGraph } from "../graph/DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
 import { feedTokens } from "./feedTokens.ts"
 
 /** Where a slot's tokens are: in a row of the arena, or apart. */
-type Place = { readonly row: number } | { readonly parked: ParkedRow }
+type Place = { readonly row: number } | { readonly parked: KvSegment }
 
 export interface BatchDecoderOptions {
   readonly session: InferenceSession
@@ -29,23 +30,25 @@ export class BatchDecoder implements DecoderStep {
   readonly #options: BatchDecoderOptions
   readonly #arena: KvArena
   readonly #places = new Map<KvSlot, Place>()
-  readonly #bytesPerToken: number
 
   constructor(options: BatchDecoderOptions) {
     this.#options = options
     this.rowsMax = options.rowsMax
     this.vocabSize = options.graph.vocabSize
     this.#arena = new KvArena(options.graph.kv, options.rowsMax)
-    this.#bytesPerToken = options.graph.kv.reduce((bytes, { headDim, heads }) => bytes + heads * headDim * 4, 0)
   }
 
   open(): KvSlot {
+    return this.#openAt(this.#arena.addRow())
+  }
+
+  #openAt(row: number): KvSlot {
     const lengthOf = (slot: KvSlot): number => {
       const place = this.#places.get(slot)
       if (place === undefined) return 0
       return "row" in place ? this.#arena.lengthOf(place.row) : place.parked.length
     }
-    const bytesPerToken = this.#bytesPerToken
+    const { bytesPerToken } = this.#arena
     const slot: KvSlot = {
       get length() {
         return lengthOf(slot)
@@ -54,7 +57,7 @@ export class BatchDecoder implements DecoderStep {
         return lengthOf(slot) * bytesPerToken
       },
     }
-    this.#places.set(slot, { row: this.#arena.addRow() })
+    this.#places.set(slot, { row })
     return slot
   }
 
@@ -65,14 +68,38 @@ export class BatchDecoder implements DecoderStep {
 
   park(slot: KvSlot): void {
     const row = this.#rowOf(slot)
-    const parked = this.#arena.park(row)
+    const parked = this.#arena.save(row)
     this.#removeRow(row)
     this.#places.set(slot, { parked })
   }
 
   unpark(slot: KvSlot): void {
     const place = this.#places.get(slot)
-    if (place !== undefined && "parked" in place) this.#places.set(slot, { row: this.#arena.unpark(place.parked) })
+    if (place === undefined || !("parked" in place)) return
+    const row = this.#arena.addRow()
+    this.#arena.load(row, place.parked)
+    this.#places.set(slot, { row })
+  }
+
+  fork(slot: KvSlot, length: number = slot.length): KvSlot {
+    const place = this.#places.get(slot)
+    if (place === undefined) throw new Error("the slot is released")
+    if ("row" in place) return this.#openAt(this.#arena.forkRow(place.row, length))
+    const copy = this.open()
+    this.#arena.load(this.#rowOf(copy), place.parked, length)
+    return copy
+  }
+
+  save(slot: KvSlot, from: number, to: number): KvSegment {
+    return this.#arena.save(this.#rowOf(slot), from, to)
+  }
+
+  load(slot: KvSlot, segments: ReadonlyArray<KvSegment>): void {
+    for (const segment of segments) this.#arena.load(this.#rowOf(slot), segment)
+  }
+
+  bytesFor(lengths: ReadonlyArray<number>): number {
+    return this.#arena.bytesFor(lengths)
   }
 
   release(slot: KvSlot): void {
@@ -122,9 +149,14 @@ export class BatchDecoder implements DecoderStep {
   async #runAlone(row: StepRow): Promise<Float32Array> {
     const index = this.#rowOf(row.slot)
     const tokens = row.tokenIds.length
-    const { fresh, logits, width } = await this.#call(index, [this.#arena.lengthOf(index)], [row.tokenIds])
+    const { fresh, logits, width } = await this.#call(
+      index,
+      [this.#arena.lengthOf(index)],
+      [row.tokenIds],
+      row.logitsFrom,
+    )
     this.#arena.append(index, fresh, 0, tokens)
-    return logits.subarray(logits.length - width)
+    return logits.subarray(logits.length - width * (row.logitsFrom ?? 1))
   }
 
   /**
@@ -132,13 +164,19 @@ export class BatchDecoder implements DecoderStep {
    *
    * @param lengths tokens of each row that count; what lies behind them is masked
    * @param tokenIds as many for each row
+   * @param logitsFrom of how many of the last tokens the logits are wanted
    */
-  async #call(first: number, lengths: ReadonlyArray<number>, tokenIds: ReadonlyArray<ReadonlyArray<number>>) {
+  async #call(
+    first: number,
+    lengths: ReadonlyArray<number>,
+    tokenIds: ReadonlyArray<ReadonlyArray<number>>,
+    logitsFrom = 1,
+  ) {
     const { freshOutputs, graph, session } = this.#options
     const batch = lengths.length
     // Nothing to look back on: no row of holes is needed either.
     const capacity = Math.max(...lengths) === 0 ? 0 : this.#arena.capacity
-    const feeds = feedTokens(graph, lengths, capacity, tokenIds)
+    const feeds = feedTokens(graph, lengths, capacity, tokenIds, logitsFrom)
     for (const [index, { headDim, heads, past }] of graph.kv.entries()) {
       const data = capacity === 0 ? new Float32Array(0) : this.#arena.view(index, first, first + batch)
       feeds[past] = new Tensor("float32", data, [batch, heads, capacity, headDim])

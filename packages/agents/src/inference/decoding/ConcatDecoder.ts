@@ -7,6 +7,7 @@
  */
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
+import { joinSegments, type KvNumbers, type KvSegment, sliceSegment } from "../cache/KvSegment.ts"
 import type { DecoderGraph, KvTensor } from "../graph/DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
 import { feedTokens } from "./feedTokens.ts"
@@ -21,9 +22,9 @@ const fromHalf = (bits: number): number => {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }
 
-/** The last position's logits as 32-bit floats. */
-const lastLogits = (logits: Tensor): Float32Array => {
-  const width = logits.dims.at(-1) ?? 0
+/** The logits of the last `positions` as 32-bit floats. */
+const lastLogits = (logits: Tensor, positions: number): Float32Array => {
+  const width = (logits.dims.at(-1) ?? 0) * positions
   const { data } = logits
   if (data instanceof Float32Array) return data.subarray(data.length - width)
   if (data instanceof Uint16Array) return Float32Array.from(data.subarray(data.length - width), fromHalf)
@@ -39,22 +40,14 @@ const emptyPast = (tensor: KvTensor): Tensor =>
     tensor.headDim,
   ])
 
-/** The first `length` positions of [1, heads, positions, headDim]. */
-const cutTensor = (tensor: Tensor, length: number): Tensor => {
-  const [, heads = 0, positions = 0, headDim = 0] = tensor.dims
+/** A tensor's numbers, where they lie in memory and are floats. */
+const numbersOf = (tensor: Tensor): KvNumbers | undefined => {
+  if (tensor.location !== "cpu") return undefined
   const { data } = tensor
-  if (!(data instanceof Float32Array || data instanceof Uint16Array)) return tensor
-  const kept = data.slice(0, heads * length * headDim)
-  for (let head = 1; head < heads; head++) {
-    const start = head * positions * headDim
-    kept.set(data.subarray(start, start + length * headDim), head * length * headDim)
-  }
-  return new Tensor(tensor.type, kept, [1, heads, length, headDim])
+  return data instanceof Float32Array || data instanceof Uint16Array ? data : undefined
 }
 
-const canCut = (tensor: Tensor): boolean =>
-  tensor.location === "cpu" && (tensor.data instanceof Float32Array || tensor.data instanceof Uint16Array)
-
+/** Tensors are never written to, so that slots may share them; the last that leaves frees them. */
 interface Held {
   readonly tensors: ReadonlyArray<Tensor>
   readonly length: number
@@ -73,49 +66,89 @@ const makeSlot = (held: Map<KvSlot, Held>, bytesPerToken: number): KvSlot => {
   return slot
 }
 
+/** The cache of one sequence as what other parts of the engine can keep; undefined where it is on a device. */
+const readSegment = (held: Held, graph: DecoderGraph): KvSegment | undefined => {
+  const buffers: Array<KvNumbers> = []
+  for (const tensor of held.tensors) {
+    const numbers = numbersOf(tensor)
+    if (numbers === undefined) return undefined
+    buffers.push(numbers)
+  }
+  return { length: held.length, shapes: graph.kv, buffers }
+}
+
+const writeTensors = ({ buffers, length }: KvSegment, graph: DecoderGraph): ReadonlyArray<Tensor> =>
+  graph.kv.map(({ headDim, heads, type }, index) => new Tensor(type, buffers[index]!, [1, heads, length, headDim]))
+
+const EMPTY: Held = { tensors: [], length: 0 }
+
+/** Gives a slot other tensors, or none, and frees those that nobody shares any more. */
+const replaceHeld = (held: Map<KvSlot, Held>, slot: KvSlot, next: Held | undefined): void => {
+  const before = held.get(slot)
+  if (next === undefined) held.delete(slot)
+  else held.set(slot, next)
+  if (before === undefined || [...held.values()].some((other) => other.tensors === before.tensors)) return
+  // Buffers on a device are freed only when told to.
+  for (const tensor of before.tensors) if (tensor.location !== "cpu") tensor.dispose()
+}
+
 export const makeConcatDecoder = (session: InferenceSession, graph: DecoderGraph): DecoderStep => {
   const held = new Map<KvSlot, Held>()
   const bytesPerToken = graph.kv.reduce(
     (bytes, tensor) => bytes + tensor.heads * tensor.headDim * (tensor.type === "float32" ? 4 : 2),
     0,
   )
-  const dispose = (tensors: ReadonlyArray<Tensor>) => {
-    // Buffers on a device are freed only when told to.
-    for (const tensor of tensors) if (tensor.location !== "cpu") tensor.dispose()
-  }
+  const heldBy = (slot: KvSlot): Held => held.get(slot) ?? EMPTY
+  const put = (slot: KvSlot, next: Held | undefined) => replaceHeld(held, slot, next)
   const feedsOf = (row: StepRow, past: Held): Record<string, Tensor> => {
-    const feeds = feedTokens(graph, [past.length], past.length, [row.tokenIds])
+    const feeds = feedTokens(graph, [past.length], past.length, [row.tokenIds], row.logitsFrom)
     graph.kv.forEach((tensor, index) => {
       feeds[tensor.past] = past.tensors[index] ?? emptyPast(tensor)
     })
     return feeds
   }
   const runRow = async (row: StepRow): Promise<Float32Array> => {
-    const past = held.get(row.slot) ?? { tensors: [], length: 0 }
+    const past = heldBy(row.slot)
     const outputs = await session.run(feedsOf(row, past))
     const tensors = graph.kv.map((tensor) => outputs[tensor.present]!)
-    dispose(past.tensors)
-    held.set(row.slot, { tensors, length: past.length + row.tokenIds.length })
-    return lastLogits(outputs.logits!)
+    put(row.slot, { tensors, length: past.length + row.tokenIds.length })
+    return lastLogits(outputs.logits!, row.logitsFrom ?? 1)
+  }
+  const save = (slot: KvSlot, from: number, to: number): KvSegment | undefined => {
+    const segment = readSegment(heldBy(slot), graph)
+    return segment === undefined ? undefined : sliceSegment(segment, from, to)
+  }
+  const cutBack = (slot: KvSlot, length: number): boolean => {
+    if (length >= slot.length) return true
+    const segment = save(slot, 0, length)
+    if (segment !== undefined) put(slot, { length, tensors: writeTensors(segment, graph) })
+    return segment !== undefined
   }
   return {
     vocabSize: graph.vocabSize,
     rowsMax: 1,
     open: () => makeSlot(held, bytesPerToken),
-    cutBack: (slot, length) => {
-      const past = held.get(slot)
-      if (past === undefined || past.length === length) return true
-      if (!past.tensors.every(canCut)) return false
-      held.set(slot, { tensors: past.tensors.map((tensor) => cutTensor(tensor, length)), length })
-      return true
-    },
-    // Every slot's tensors are its own.
+    cutBack,
+    // There are no places that could run out.
     park: () => {},
     unpark: () => {},
-    release: (slot) => {
-      dispose(held.get(slot)?.tensors ?? [])
-      held.delete(slot)
+    fork: (slot, length = slot.length) => {
+      const copy = makeSlot(held, bytesPerToken)
+      put(copy, heldBy(slot))
+      cutBack(copy, length)
+      return copy
     },
+    save,
+    load: (slot, segments) => {
+      const own = readSegment(heldBy(slot), graph)
+      if (own === undefined) throw new Error("what lies on a device cannot be added to")
+      const whole = joinSegments([...(own.length === 0 ? [] : [own]), ...segments])
+      if (whole !== undefined) put(slot, { length: whole.length, tensors: writeTensors(whole, graph) })
+    },
+    // A step reads the past and writes it anew with the present: one sequence at a time is there twice.
+    bytesFor: (lengths) =>
+      bytesPerToken * (lengths.reduce((sum, length) => sum + length, 0) + lengths.reduce((a, b) => Math.max(a, b), 0)),
+    release: (slot) => put(slot, undefined),
     run: async (rows) => {
       const logits: Array<Float32Array> = []
       for (const row of rows) logits.push(await runRow(row))

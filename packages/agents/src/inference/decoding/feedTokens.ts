@@ -38,12 +38,14 @@ const attentionMask = (type: IntegerType, lengths: ReadonlyArray<number>, capaci
  * @param lengths tokens that each row's cache holds; what lies behind them, up to `capacity`, is masked
  * @param capacity tokens that the cache has room for
  * @param tokenIds the new ones, as many for each row
+ * @param logitsFrom of how many of the last positions a graph that can choose gives the logits
  */
 export const feedTokens = (
   graph: DecoderGraph,
   lengths: ReadonlyArray<number>,
   capacity: number,
   tokenIds: ReadonlyArray<ReadonlyArray<number>>,
+  logitsFrom = 1,
 ): Record<string, Tensor> => {
   const tokens = tokenIds[0]?.length ?? 0
   const dims = [lengths.length, tokens]
@@ -53,8 +55,8 @@ export const feedTokens = (
     if (name === "input_ids") feeds[name] = integers(type, tokenIds.flat(), dims)
     else if (name === "attention_mask") feeds[name] = attentionMask(type, lengths, capacity, tokens)
     else if (name === "position_ids") feeds[name] = integers(type, positions(), dims)
-    // num_logits_to_keep: the last position's are all that is asked for.
-    else feeds[name] = integers(type, [1], [])
+    // num_logits_to_keep
+    else feeds[name] = integers(type, [logitsFrom], [])
   }
   return feeds
 }

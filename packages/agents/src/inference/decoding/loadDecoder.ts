@@ -147,7 +147,7 @@ const openInBatches = Effect.fnUntraced(function* (
 })
 
 /** Opens the weights in the better way, where they allow it. */
-const openStep = (
+export const openStep = (
   settings: EngineSettings,
   folder: ModelFolder,
 ): Effect.Effect<{ readonly graph: DecoderGraph; readonly step: DecoderStep }, TerminalModelFailure> => {
