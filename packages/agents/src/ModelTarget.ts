@@ -94,6 +94,18 @@ export interface GenerationFinished {
 
 export type GenerationEvent = TokensGenerated | GenerationFinished
 
+/** How a decoder's answers share its steps, and why so. */
+export const DecodingPath = Schema.Struct({
+  /**
+   * `batched`: all answers in one call, over a cache that stays where it is; `turns`: one answer a call, which copies
+   * its whole cache.
+   */
+  kind: Schema.Literals(["batched", "turns"]),
+  /** One clause, e.g. "its graph has no input attention_mask, so only rows of equal length could share a step". */
+  reason: Schema.String,
+})
+export type DecodingPath = typeof DecodingPath.Type
+
 /** What a target is and can do; equal hashes mean that one can go on from another's token ids. */
 export interface TargetDescription {
   readonly name: string
@@ -106,6 +118,8 @@ export interface TargetDescription {
   /** The providers that were tried before it, in order, and why each was not taken. */
   readonly tried: ReadonlyArray<{ readonly provider: string; readonly reason: string }>
   readonly contextLength?: number
+  /** How its answers share steps, and why; undefined where it is no decoder of ours. */
+  readonly path?: DecodingPath
   /** Requests that it runs at once. */
   readonly slots: number
   readonly capabilities: {

@@ -2,21 +2,21 @@ import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { KvArena } from "../src/inference/cache/KvArena.ts"
 
+/** One buffer of each kind that there is. */
 const SHAPES = [
-  { heads: 2, headDim: 3 },
-  { heads: 1, headDim: 2 },
+  { heads: 2, headDim: 3, type: "float32" as const },
+  { heads: 1, headDim: 2, type: "float16" as const },
 ]
 const ROWS_MAX = 3
 
 /** New tokens of a batch of one: each number says which token, head and place it is, so that none passes for another. */
 const freshOf = (tokenIds: ReadonlyArray<number>) =>
-  SHAPES.map(({ headDim, heads }) =>
-    Float32Array.from(
-      Array.from({ length: heads }, (_, head) =>
-        tokenIds.map((tokenId) => Array.from({ length: headDim }, (_, at) => tokenId * 100 + head * 10 + at)),
-      ).flat(2),
-    ),
-  )
+  SHAPES.map(({ headDim, heads, type }) => {
+    const values = Array.from({ length: heads }, (_, head) =>
+      tokenIds.map((tokenId) => Array.from({ length: headDim }, (_, at) => tokenId * 10 + head * 5 + at)),
+    ).flat(2)
+    return type === "float32" ? Float32Array.from(values) : Uint16Array.from(values)
+  })
 
 /** What the arena holds for a row, read as the model reads it: by row, head and capacity. */
 const contentOf = (arena: KvArena, row: number): ReadonlyArray<ReadonlyArray<number>> =>
@@ -106,12 +106,13 @@ describe("KvArena", () => {
   })
 
   it("says how much memory rows of some lengths take, and never more than twice one buffer of it while it grows", () => {
-    const perToken = SHAPES.reduce((bytes, { headDim, heads }) => bytes + heads * headDim * 4, 0)
+    // Six 32-bit floats and two 16-bit ones.
+    const perToken = 6 * 4 + 2 * 2
     const arena = new KvArena(SHAPES, ROWS_MAX)
     expect(arena.bytesPerToken).toBe(perToken)
     expect(arena.bytesFor([])).toBe(0)
     expect(arena.bytesFor([1, 64])).toBe(2 * 64 * perToken)
-    // 24 bytes of a token's 32 are in the wider buffer.
+    // 24 bytes of a token's 28 are in the wider buffer.
     expect(arena.bytesFor([65, 1])).toBe(2 * 128 * perToken + 2 * 64 * 24)
     for (let row = 0; row < ROWS_MAX; row++) arena.addRow()
     arena.append(0, freshOf(Array.from({ length: 65 }, () => 1)), 0, 65)
@@ -124,7 +125,7 @@ describe("KvArena", () => {
   })
 
   it("takes each row of a batch for itself", () => {
-    const arena = new KvArena([{ heads: 1, headDim: 2 }], 2)
+    const arena = new KvArena([{ heads: 1, headDim: 2, type: "float32" }], 2)
     arena.addRow()
     arena.addRow()
     // [batch 2, heads 1, tokens 1, headDim 2]

@@ -194,6 +194,7 @@ const describe = (name: string, slots: number, started: Started): TargetDescript
   slots,
   capabilities: { seed: true, stop: true, resume: true, tokenIds: true },
   ...(started.loaded.contextLength === undefined ? {} : { contextLength: started.loaded.contextLength }),
+  ...(started.loaded.path === undefined ? {} : { path: started.loaded.path }),
 })
 
 /** Refuses what would have to wait longer than the queue allows. */

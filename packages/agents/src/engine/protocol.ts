@@ -10,6 +10,7 @@ import { Schema } from "effect"
 import { Dtype } from "../inference/folder/modelFolder.ts"
 import {
   ChatMessage,
+  DecodingPath,
   GenerationTiming,
   RetryableModelBusy,
   Sampling,
@@ -95,6 +96,7 @@ const Loaded = Schema.TaggedStruct("Loaded", {
   contextLength: Schema.optionalKey(Schema.Int),
   labels: Schema.Array(Schema.String),
   dimensions: Schema.optionalKey(Schema.Int),
+  path: Schema.optionalKey(DecodingPath),
 })
 export type Loaded = typeof Loaded.Type
 

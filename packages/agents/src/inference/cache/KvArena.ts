@@ -6,17 +6,15 @@
  * length, so the capacity is the smallest multiple of `CAPACITY_STEP` that the longest row needs, and grows with it.
  */
 
-import { type KvNumbers, type KvSegment, type KvShape, sliceSegment } from "./KvSegment.ts"
+import { type KvNumbers, type KvSegment, type KvShape, makeKvNumbers, shapeBytes, sliceSegment } from "./KvSegment.ts"
 
 /** Copying everything for a new capacity once in 64 tokens costs less than 2 % of the steps in between. */
 const CAPACITY_STEP = 64
 
-const bytesOf = ({ headDim, heads }: KvShape): number => heads * headDim * Float32Array.BYTES_PER_ELEMENT
-
 export class KvArena {
   readonly #shapes: ReadonlyArray<KvShape>
   readonly #rowsMax: number
-  #buffers: ReadonlyArray<Float32Array<ArrayBuffer>>
+  #buffers: ReadonlyArray<ReturnType<typeof makeKvNumbers>>
   /** Bytes that a token's keys and values take. */
   readonly bytesPerToken: number
   #capacity = CAPACITY_STEP
@@ -32,7 +30,7 @@ export class KvArena {
   constructor(shapes: ReadonlyArray<KvShape>, rowsMax: number) {
     this.#shapes = shapes
     this.#rowsMax = rowsMax
-    this.bytesPerToken = shapes.reduce((bytes, shape) => bytes + bytesOf(shape), 0)
+    this.bytesPerToken = shapes.reduce((bytes, shape) => bytes + shapeBytes(shape), 0)
     this.#buffers = shapes.map((shape) => this.#allocate(shape, CAPACITY_STEP))
   }
 
@@ -51,7 +49,7 @@ export class KvArena {
     if (wanted <= this.#capacity) return Math.max(rows, this.#rowsTouched) * this.#capacity * this.bytesPerToken
     // While it grows, one buffer is there twice.
     const before = Math.max(this.#rowsTouched * this.#capacity, rows * (wanted - CAPACITY_STEP))
-    const widest = this.#shapes.reduce((most, shape) => Math.max(most, bytesOf(shape)), 0)
+    const widest = this.#shapes.reduce((most, shape) => Math.max(most, shapeBytes(shape)), 0)
     return rows * wanted * this.bytesPerToken + before * widest
   }
 
@@ -97,7 +95,7 @@ export class KvArena {
   }
 
   /** Rows `from` to `to` of a buffer, as they lie there. */
-  view(buffer: number, from: number, to: number): Float32Array {
+  view(buffer: number, from: number, to: number): KvNumbers {
     const size = this.#rowSize(buffer)
     return this.#buffers[buffer]!.subarray(from * size, to * size)
   }
@@ -154,8 +152,8 @@ export class KvArena {
     return heads * this.#capacity * headDim
   }
 
-  #allocate({ headDim, heads }: KvShape, capacity: number): Float32Array<ArrayBuffer> {
-    return new Float32Array(this.#rowsMax * heads * capacity * headDim)
+  #allocate({ headDim, heads, type }: KvShape, capacity: number) {
+    return makeKvNumbers(type, this.#rowsMax * heads * capacity * headDim)
   }
 
   /** Makes room for rows of `length`: every row moves, because their distance grows. */

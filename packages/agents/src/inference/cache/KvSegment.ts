@@ -9,7 +9,17 @@ export type KvNumbers = Float32Array | Uint16Array
 export interface KvShape {
   readonly heads: number
   readonly headDim: number
+  readonly type: "float32" | "float16"
 }
+
+export const makeKvNumbers = (
+  type: KvShape["type"],
+  length: number,
+): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> =>
+  type === "float32" ? new Float32Array(length) : new Uint16Array(length)
+
+/** Bytes of one token in one buffer. */
+export const shapeBytes = ({ headDim, heads, type }: KvShape): number => heads * headDim * (type === "float32" ? 4 : 2)
 
 export interface KvSegment {
   /** Tokens in it. */
@@ -27,9 +37,8 @@ export const segmentBytes = (segment: KvSegment): number =>
 export const sliceSegment = (segment: KvSegment, from: number, to: number): KvSegment => {
   const length = to - from
   const buffers = segment.buffers.map((buffer, index) => {
-    const { headDim, heads } = segment.shapes[index]!
-    const size = heads * length * headDim
-    const copy = buffer instanceof Float32Array ? new Float32Array(size) : new Uint16Array(size)
+    const { headDim, heads, type } = segment.shapes[index]!
+    const copy = makeKvNumbers(type, heads * length * headDim)
     for (let head = 0; head < heads; head++) {
       const start = head * segment.length
       copy.set(buffer.subarray((start + from) * headDim, (start + to) * headDim), head * length * headDim)
@@ -44,9 +53,8 @@ export const joinSegments = (segments: ReadonlyArray<KvSegment>): KvSegment | un
   const first = segments[0]
   if (first === undefined || segments.length === 1) return first
   const length = segments.reduce((sum, segment) => sum + segment.length, 0)
-  const buffers = first.shapes.map(({ headDim, heads }, index) => {
-    const size = heads * length * headDim
-    const whole = first.buffers[index] instanceof Float32Array ? new Float32Array(size) : new Uint16Array(size)
+  const buffers = first.shapes.map(({ headDim, heads, type }, index) => {
+    const whole = makeKvNumbers(type, heads * length * headDim)
     let at = 0
     for (const { buffers, length: tokens } of segments) {
       for (let head = 0; head < heads; head++) {

@@ -8,10 +8,11 @@
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
 import { KvArena } from "../cache/KvArena.ts"
-import type { KvSegment } from "../cache/KvSegment.ts"
+import { type KvNumbers, type KvSegment, makeKvNumbers } from "../cache/KvSegment.ts"
 import type { DecoderGraph } from "../graph/DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
 import { feedTokens } from "./feedTokens.ts"
+import { logitsOf } from "./logitsOf.ts"
 
 /** Where a slot's tokens are: in a row of the arena, or apart. */
 type Place = { readonly row: number } | { readonly parked: KvSegment }
@@ -177,18 +178,18 @@ export class BatchDecoder implements DecoderStep {
     // Nothing to look back on: no row of holes is needed either.
     const capacity = Math.max(...lengths) === 0 ? 0 : this.#arena.capacity
     const feeds = feedTokens(graph, lengths, capacity, tokenIds, logitsFrom)
-    for (const [index, { headDim, heads, past }] of graph.kv.entries()) {
-      const data = capacity === 0 ? new Float32Array(0) : this.#arena.view(index, first, first + batch)
-      feeds[past] = new Tensor("float32", data, [batch, heads, capacity, headDim])
+    for (const [index, { headDim, heads, past, type }] of graph.kv.entries()) {
+      const data = capacity === 0 ? makeKvNumbers(type, 0) : this.#arena.view(index, first, first + batch)
+      feeds[past] = new Tensor(type, data, [batch, heads, capacity, headDim])
     }
     const outputs = await session.run(feeds, ["logits", ...freshOutputs])
-    const fresh = freshOutputs.map((name) => floats(outputs[name]))
-    const logits = floats(outputs.logits)
+    const fresh = freshOutputs.map((name) => kvOf(outputs[name]))
+    const logits = logitsOf(outputs.logits)
     return { fresh, logits, width: outputs.logits?.dims.at(-1) ?? 0 }
   }
 }
 
-const floats = (tensor: Tensor | undefined): Float32Array => {
-  if (tensor?.data instanceof Float32Array) return tensor.data
-  throw new TypeError("the graph gave no 32-bit floats")
+const kvOf = (tensor: Tensor | undefined): KvNumbers => {
+  if (tensor?.data instanceof Float32Array || tensor?.data instanceof Uint16Array) return tensor.data
+  throw new TypeError("the graph gave neither 32-bit nor 16-bit floats for its cache")
 }

@@ -7,38 +7,28 @@
  */
 import type { InferenceSession } from "onnxruntime-node"
 import { Tensor } from "onnxruntime-node"
-import { joinSegments, type KvNumbers, type KvSegment, sliceSegment } from "../cache/KvSegment.ts"
+import {
+  joinSegments,
+  type KvNumbers,
+  type KvSegment,
+  makeKvNumbers,
+  shapeBytes,
+  sliceSegment,
+} from "../cache/KvSegment.ts"
 import type { DecoderGraph, KvTensor } from "../graph/DecoderGraph.ts"
 import type { DecoderStep, KvSlot, StepRow } from "./DecoderStep.ts"
 import { feedTokens } from "./feedTokens.ts"
-
-/** Half precision without a Float16Array (Node 22 has none, and gives the bits). */
-const fromHalf = (bits: number): number => {
-  const sign = bits & 0x8000 ? -1 : 1
-  const exponent = (bits >> 10) & 0x1f
-  const fraction = bits & 0x3ff
-  if (exponent === 0) return sign * fraction * 2 ** -24
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
-}
+import { logitsOf } from "./logitsOf.ts"
 
 /** The logits of the last `positions` as 32-bit floats. */
-const lastLogits = (logits: Tensor, positions: number): Float32Array => {
-  const width = (logits.dims.at(-1) ?? 0) * positions
-  const { data } = logits
-  if (data instanceof Float32Array) return data.subarray(data.length - width)
-  if (data instanceof Uint16Array) return Float32Array.from(data.subarray(data.length - width), fromHalf)
-  return Float32Array.from({ length: width }, (_, index) => Number(data[data.length - width + index]))
+const lastLogits = (logits: Tensor | undefined, positions: number): Float32Array => {
+  const all = logitsOf(logits)
+  return all.subarray(all.length - (logits?.dims.at(-1) ?? 0) * positions)
 }
 
 /** An empty cache; an empty Uint16Array is taken for 16-bit floats on every Node. */
 const emptyPast = (tensor: KvTensor): Tensor =>
-  new Tensor(tensor.type, tensor.type === "float32" ? new Float32Array(0) : new Uint16Array(0), [
-    1,
-    tensor.heads,
-    0,
-    tensor.headDim,
-  ])
+  new Tensor(tensor.type, makeKvNumbers(tensor.type, 0), [1, tensor.heads, 0, tensor.headDim])
 
 /** A tensor's numbers, where they lie in memory and are floats. */
 const numbersOf = (tensor: Tensor): KvNumbers | undefined => {
@@ -94,10 +84,7 @@ const replaceHeld = (held: Map<KvSlot, Held>, slot: KvSlot, next: Held | undefin
 
 export const makeConcatDecoder = (session: InferenceSession, graph: DecoderGraph): DecoderStep => {
   const held = new Map<KvSlot, Held>()
-  const bytesPerToken = graph.kv.reduce(
-    (bytes, tensor) => bytes + tensor.heads * tensor.headDim * (tensor.type === "float32" ? 4 : 2),
-    0,
-  )
+  const bytesPerToken = graph.kv.reduce((bytes, shape) => bytes + shapeBytes(shape), 0)
   const heldBy = (slot: KvSlot): Held => held.get(slot) ?? EMPTY
   const put = (slot: KvSlot, next: Held | undefined) => replaceHeld(held, slot, next)
   const feedsOf = (row: StepRow, past: Held): Record<string, Tensor> => {
@@ -112,7 +99,7 @@ export const makeConcatDecoder = (session: InferenceSession, graph: DecoderGraph
     const outputs = await session.run(feedsOf(row, past))
     const tensors = graph.kv.map((tensor) => outputs[tensor.present]!)
     put(row.slot, { tensors, length: past.length + row.tokenIds.length })
-    return lastLogits(outputs.logits!, row.logitsFrom ?? 1)
+    return lastLogits(outputs.logits, row.logitsFrom ?? 1)
   }
   const save = (slot: KvSlot, from: number, to: number): KvSegment | undefined => {
     const segment = readSegment(heldBy(slot), graph)

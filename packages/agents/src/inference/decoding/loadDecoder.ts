@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs"
 import { Effect, Result } from "effect"
 import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure } from "../../engine/protocol.ts"
-import { type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
+import { type DecodingPath, type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
 import { makeKvCache } from "../cache/KvCache.ts"
 import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
 import { type DecoderGraph, readDecoderGraph } from "../graph/DecoderGraph.ts"
@@ -113,12 +113,25 @@ const startGeneration = (
   return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs, arrivedMs })
 }
 
+type Rewrite = { readonly model: RewrittenModel } | { readonly refused: string }
+
+/** Why answers are not to share steps whatever the graph; undefined where they may. */
+const mayNotShare = (settings: EngineSettings, folder: ModelFolder): string | undefined => {
+  if (!settings.batching) return "batching is switched off"
+  if (settings.provider !== "cpu") return `the execution provider ${settings.provider} keeps the cache on its device`
+  if (folder.stepSensitive) return "it quantises activations as it runs, so company would change an answer"
+  return folder.hasExternalData ? "a part of its weights lies in files beside it" : undefined
+}
+
 /** The model's bytes with new rows as outputs, where answers may and can share steps. */
-const rewriteForBatches = (settings: EngineSettings, folder: ModelFolder): RewrittenModel | undefined => {
-  const may = settings.batching && settings.provider === "cpu" && !folder.stepSensitive && !folder.hasExternalData
-  const rewritten = may ? outputFreshRows(readFileSync(folder.weightsPath)) : undefined
-  const ragged = ["attention_mask", "position_ids"].every((name) => rewritten?.inputNames.includes(name))
-  return ragged ? rewritten : undefined
+const rewriteForBatches = (settings: EngineSettings, folder: ModelFolder): Rewrite => {
+  const refused = mayNotShare(settings, folder)
+  if (refused !== undefined) return { refused }
+  const model = outputFreshRows(readFileSync(folder.weightsPath))
+  if (model === undefined) return { refused: "its graph does not append to its cache in a way that is known" }
+  const lacking = ["attention_mask", "position_ids"].find((name) => !model.inputNames.includes(name))
+  if (lacking === undefined) return { model }
+  return { refused: `its graph has no input ${lacking}, so only rows of equal length could share a step` }
 }
 
 /** Answers in turns: what every graph allows. */
@@ -146,15 +159,27 @@ const openInBatches = Effect.fnUntraced(function* (
   return { graph, step: new BatchDecoder({ session, graph, freshOutputs, rowsMax }) }
 })
 
+interface OpenedStep {
+  readonly graph: DecoderGraph
+  readonly step: DecoderStep
+  readonly path: DecodingPath
+}
+
 /** Opens the weights in the better way, where they allow it. */
 export const openStep = (
   settings: EngineSettings,
   folder: ModelFolder,
-): Effect.Effect<{ readonly graph: DecoderGraph; readonly step: DecoderStep }, TerminalModelFailure> => {
-  const inTurns = openInTurns(settings, folder)
-  const rewritten = rewriteForBatches(settings, folder)
-  // A graph that cannot be opened once rewritten may still be opened as it is; if not, that failure is the true one.
-  return rewritten === undefined ? inTurns : Effect.catch(openInBatches(settings, folder, rewritten), () => inTurns)
+): Effect.Effect<OpenedStep, TerminalModelFailure> => {
+  const inTurns = (reason: string) =>
+    Effect.map(openInTurns(settings, folder), (opened) => ({ ...opened, path: { kind: "turns" as const, reason } }))
+  const rewrite = rewriteForBatches(settings, folder)
+  if ("refused" in rewrite) return inTurns(rewrite.refused)
+  const path = { kind: "batched" as const, reason: "its graph gives the new rows of its cache" }
+  return Effect.catch(
+    Effect.map(openInBatches(settings, folder, rewrite.model), (opened) => ({ ...opened, path })),
+    // A graph that cannot be opened once rewritten may still be opened as it is; if not, that failure is the true one.
+    () => inTurns("its graph cannot be opened once rewritten"),
+  )
 }
 
 /**
@@ -168,7 +193,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
   world: WorkerContext,
 ): Effect.fn.Return<LoadedEngine, TerminalModelFailure> {
   const folder = yield* readModelFolder(settings.name, settings.folder, settings.dtype)
-  const { graph, step } = yield* openStep(settings, folder)
+  const { graph, path, step } = yield* openStep(settings, folder)
   const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, graph.vocabSize ?? folder.config.vocab_size))
   const model: Model = {
     folder,
@@ -210,6 +235,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
     weightsHash: folder.weightsHash,
     tokenizerHash: folder.tokenizerHash,
     labels: [],
+    path,
     ...(model.contextLength === undefined ? {} : { contextLength: model.contextLength }),
   }
   const counters = () => {

@@ -20,7 +20,8 @@ const VALUE_NAME = 1
 const VALUE_TYPE = 2
 const TYPE_TENSOR = 1
 const TENSOR_ELEMENT = 1
-const FLOAT = 1
+/** Elements that a cache may have: 32-bit and 16-bit floats. */
+const CACHE_ELEMENTS: ReadonlyArray<number | undefined> = [1, 10]
 const LENGTH_DELIMITED = 2
 
 interface Field {
@@ -88,11 +89,12 @@ const encodeField = (number: number, content: Uint8Array): Uint8Array =>
     content,
   ])
 
-/** `TypeProto { tensor_type { elem_type: FLOAT } }`, with no shape: the new rows' differs from that of the whole. */
-const FLOAT_TENSOR = Uint8Array.from([0x0a, 0x02, 0x08, FLOAT])
-
-const encodeValue = (name: string): Uint8Array =>
-  Buffer.concat([encodeField(VALUE_NAME, Buffer.from(name)), encodeField(VALUE_TYPE, FLOAT_TENSOR)])
+/** A `ValueInfoProto` with no shape: the new rows' differs from that of the whole. */
+const encodeValue = (name: string, elementType: number): Uint8Array => {
+  const tensor = Uint8Array.from([...encodeVarint(TENSOR_ELEMENT * 8), ...encodeVarint(elementType)])
+  const type = encodeField(TYPE_TENSOR, tensor)
+  return Buffer.concat([encodeField(VALUE_NAME, Buffer.from(name)), encodeField(VALUE_TYPE, type)])
+}
 
 interface ConcatNode {
   readonly past: string
@@ -172,8 +174,11 @@ const rewrite = (model: Uint8Array): RewrittenModel | undefined => {
     const name = field.number === GRAPH_OUTPUT ? readName(value) : ""
     const fresh = freshOf.get(name)
     if (pastName(name) === undefined) parts.push(graph.subarray(field.start, field.end))
-    else if (fresh === undefined || readElementType(value) !== FLOAT) return undefined
-    else parts.push(encodeField(GRAPH_OUTPUT, encodeValue(fresh)))
+    else {
+      const elementType = readElementType(value)
+      if (fresh === undefined || elementType === undefined || !CACHE_ELEMENTS.includes(elementType)) return undefined
+      parts.push(encodeField(GRAPH_OUTPUT, encodeValue(fresh, elementType)))
+    }
   }
   if (freshOf.size === 0) return undefined
   const bytes = Buffer.concat([
@@ -185,7 +190,7 @@ const rewrite = (model: Uint8Array): RewrittenModel | undefined => {
 }
 
 /**
- * Rewrites the outputs of a decoder with a cache of 32-bit floats.
+ * Rewrites the outputs of a decoder with a cache of 32-bit or 16-bit floats.
  *
  * @param model the file's bytes; they are not changed
  * @returns undefined where a `present.*` is anything but its past with new rows behind, or the bytes are no ONNX model
