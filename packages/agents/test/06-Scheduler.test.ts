@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { ChildMessage } from "../src/engine/protocol.ts"
-import { makeKvCache } from "../src/inference/cache/KvCache.ts"
+import { makePrefixCache } from "../src/inference/cache/PrefixCache.ts"
 import type { DecoderStep, KvSlot, StepRow } from "../src/inference/decoding/DecoderStep.ts"
 import type { GenerationStart } from "../src/inference/scheduling/Generation.ts"
 import { Scheduler } from "../src/inference/scheduling/Scheduler.ts"
@@ -106,7 +106,7 @@ const setUp = (
 ) => {
   const told: Array<ChildMessage> = []
   let nowMs = 0
-  const cache = makeKvCache(fake.step, {
+  const cache = makePrefixCache(fake.step, {
     conversationsMax: options.conversationsMax ?? 0,
     bytesMax: options.bytesMax ?? 1e9,
     alignTokens: options.alignTokens ?? 1,

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import { Effect, Result } from "effect"
 import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure } from "../../engine/protocol.ts"
 import { type DecodingPath, type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
-import { makeKvCache } from "../cache/KvCache.ts"
+import { makePrefixCache } from "../cache/PrefixCache.ts"
 import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
 import { type DecoderGraph, readDecoderGraph } from "../graph/DecoderGraph.ts"
 import { openSession } from "../graph/openSession.ts"
@@ -203,7 +203,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
     endTokenIds: endTokenIds(folder),
   }
   const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
-  const cache = makeKvCache(step, {
+  const cache = makePrefixCache(step, {
     conversationsMax: settings.cachedConversationsMax,
     bytesMax: settings.cachedBytesMax,
     alignTokens: folder.stepSensitive ? settings.prefillChunkTokens : 1,

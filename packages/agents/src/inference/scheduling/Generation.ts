@@ -96,7 +96,7 @@ export const timingOf = (generation: Generation, nowMs: number): GenerationTimin
 }
 
 /** Tokens that are fed in chunks. */
-const chunkedTokens = ({ prompt, resumeTokenIds }: GenerationStart, rules: PrefillRules): number =>
+export const chunkedTokens = ({ prompt, resumeTokenIds }: GenerationStart, rules: PrefillRules): number =>
   prompt.tokenIds.length + (rules.stepSensitive ? 0 : resumeTokenIds.length)
 
 /** Whether the next step feeds more than one token. */

@@ -7,10 +7,11 @@
 
 import { type ChildMessage, HEARTBEAT_MS } from "../../engine/protocol.ts"
 import { RetryableModelBusy, TerminalModelFailure } from "../../ModelTarget.ts"
-import type { KvCache } from "../cache/KvCache.ts"
+import type { PrefixCache } from "../cache/PrefixCache.ts"
 import type { DecoderStep } from "../decoding/DecoderStep.ts"
 import {
   alignedTokens,
+  chunkedTokens,
   type Generation,
   type GenerationStart,
   isReading,
@@ -32,7 +33,7 @@ const TELL_EVERY_MS = 4
 export interface SchedulerOptions {
   readonly model: string
   readonly step: DecoderStep
-  readonly cache: KvCache
+  readonly cache: PrefixCache
   readonly slots: number
   readonly vocabSize: number
   readonly rules: PrefillRules
@@ -107,7 +108,11 @@ export class Scheduler {
     while (this.#running.length < this.#options.slots) {
       const start = this.#waiting.shift()
       if (start === undefined) return
-      const slot = this.#options.cache.take(start.cacheKey, [...start.prompt.tokenIds, ...start.resumeTokenIds])
+      const slot = this.#options.cache.take({
+        cacheKey: start.cacheKey,
+        tokenIds: [...start.prompt.tokenIds, ...start.resumeTokenIds],
+        chunkedTokens: chunkedTokens(start, this.#options.rules),
+      })
       this.#running.push(makeGeneration(start, slot, this.#options.clockMs()))
     }
   }
@@ -141,8 +146,11 @@ export class Scheduler {
       const before = generation.completionTokens
       const gaveNumbers = takeLogits(generation, logits[index]!, vocabSize)
       noteStep(generation, turn.length, before, clockMs())
-      if (gaveNumbers) this.#finish(generation)
-      else this.#failWithoutNumbers(generation)
+      if (gaveNumbers) {
+        // The prompt has been read: others that begin like it need not wait for this answer's end.
+        if (before === 0 && generation.completionTokens > 0) this.#keep("note", generation)
+        this.#finish(generation)
+      } else this.#failWithoutNumbers(generation)
     }
     for (const generation of this.#departed.splice(0)) this.#leave(generation)
     const endedAtMs = now()
@@ -174,9 +182,13 @@ export class Scheduler {
   /** Takes an answer out of its slot; what the model has read of it may serve the conversation's next request. */
   #leave(generation: Generation): void {
     this.#running = this.#running.filter((other) => other !== generation)
+    this.#keep("put", generation)
+  }
+
+  #keep(how: "note" | "put", generation: Generation): void {
     const fed = generation.tokenIds.slice(0, generation.slot.length)
     const aligned = alignedTokens(generation, this.#options.rules)
-    this.#options.cache.put(generation.cacheKey, generation.slot, fed, aligned)
+    this.#options.cache[how](generation.cacheKey, generation.slot, fed, aligned)
   }
 
   #expire(): void {
