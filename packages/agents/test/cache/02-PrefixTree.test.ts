@@ -4,9 +4,9 @@ import { type KvSegment, segmentBytes } from "../../src/inference/cache/KvSegmen
 import { type Path, PrefixTree, type TreeLimits } from "../../src/inference/cache/PrefixTree.ts"
 
 const SHAPES = [
-  { heads: 2, headDim: 1 },
-  { heads: 1, headDim: 3 },
-]
+  { heads: 2, headDim: 1, type: "float32" },
+  { heads: 1, headDim: 3, type: "float32" },
+] as const
 const BYTES_PER_TOKEN = 5 * 4
 
 /** Keys and values that depend on all tokens before them, as a model's do: none can pass for another. */
