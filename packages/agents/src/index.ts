@@ -15,7 +15,8 @@ export {
   type EngineOptions,
 } from "./engine/Engine.ts"
 export type { EngineCounters } from "./engine/protocol.ts"
-export type { Dtype } from "./inference/folder/modelFolder.ts"
+export { type FolderReport, inspectFolder } from "./inference/folder/inspectFolder.ts"
+export type { Dtype } from "./inference/folder/weightFiles.ts"
 export * from "./LanguageModel.ts"
 export * from "./languageModelTarget.ts"
 export * from "./ModelTarget.ts"

@@ -182,10 +182,10 @@ export class BatchDecoder implements DecoderStep {
       const data = capacity === 0 ? makeKvNumbers(type, 0) : this.#arena.view(index, first, first + batch)
       feeds[past] = new Tensor(type, data, [batch, heads, capacity, headDim])
     }
-    const outputs = await session.run(feeds, ["logits", ...freshOutputs])
+    const outputs = await session.run(feeds, [graph.logits, ...freshOutputs])
     const fresh = freshOutputs.map((name) => kvOf(outputs[name]))
-    const logits = logitsOf(outputs.logits)
-    return { fresh, logits, width: outputs.logits?.dims.at(-1) ?? 0 }
+    const logits = logitsOf(outputs[graph.logits])
+    return { fresh, logits, width: outputs[graph.logits]?.dims.at(-1) ?? 0 }
   }
 }
 

@@ -26,9 +26,13 @@ const lastLogits = (logits: Tensor | undefined, positions: number): Float32Array
   return all.subarray(all.length - (logits?.dims.at(-1) ?? 0) * positions)
 }
 
+/** The shape of one row's cache. */
+const dimsOf = ({ headDim, heads, joined }: KvTensor, length: number): ReadonlyArray<number> =>
+  joined ? [2, 1, heads / 2, length, headDim] : [1, heads, length, headDim]
+
 /** An empty cache; an empty Uint16Array is taken for 16-bit floats on every Node. */
 const emptyPast = (tensor: KvTensor): Tensor =>
-  new Tensor(tensor.type, makeKvNumbers(tensor.type, 0), [1, tensor.heads, 0, tensor.headDim])
+  new Tensor(tensor.type, makeKvNumbers(tensor.type, 0), dimsOf(tensor, 0))
 
 /** A tensor's numbers, where they lie in memory and are floats. */
 const numbersOf = (tensor: Tensor): KvNumbers | undefined => {
@@ -68,7 +72,7 @@ const readSegment = (held: Held, graph: DecoderGraph): KvSegment | undefined => 
 }
 
 const writeTensors = ({ buffers, length }: KvSegment, graph: DecoderGraph): ReadonlyArray<Tensor> =>
-  graph.kv.map(({ headDim, heads, type }, index) => new Tensor(type, buffers[index]!, [1, heads, length, headDim]))
+  graph.kv.map((tensor, index) => new Tensor(tensor.type, buffers[index]!, dimsOf(tensor, length)))
 
 const EMPTY: Held = { tensors: [], length: 0 }
 
@@ -99,7 +103,7 @@ export const makeConcatDecoder = (session: InferenceSession, graph: DecoderGraph
     const outputs = await session.run(feedsOf(row, past))
     const tensors = graph.kv.map((tensor) => outputs[tensor.present]!)
     put(row.slot, { tensors, length: past.length + row.tokenIds.length })
-    return lastLogits(outputs.logits, row.logitsFrom ?? 1)
+    return lastLogits(outputs[graph.logits], row.logitsFrom ?? 1)
   }
   const save = (slot: KvSlot, from: number, to: number): KvSegment | undefined => {
     const segment = readSegment(heldBy(slot), graph)

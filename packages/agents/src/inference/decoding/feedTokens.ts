@@ -1,25 +1,44 @@
 /**
- * The boundary between token ids and the integer inputs of a decoder, for any number of rows.
+ * The boundary between token ids and the inputs of a decoder that are no cache, for any number of rows.
  */
 import { Tensor } from "onnxruntime-node"
-import type { DecoderGraph, IntegerType } from "../graph/DecoderGraph.ts"
+import type { DecoderGraph, DecoderInput } from "../graph/DecoderGraph.ts"
 
-const integers = (type: IntegerType, values: ReadonlyArray<number>, dims: ReadonlyArray<number>): Tensor =>
-  type === "int64"
+const integers = (type: DecoderInput["type"], values: ReadonlyArray<number>, dims: ReadonlyArray<number>): Tensor => {
+  if (type === "bool") return new Tensor("bool", Uint8Array.from(values), dims)
+  return type === "int64"
     ? new Tensor("int64", BigInt64Array.from(values, BigInt), dims)
     : new Tensor("int32", Int32Array.from(values), dims)
+}
+
+/** A step's rows: how they lie in the cache, and what is new. */
+export interface StepShape {
+  /** Tokens that each row's cache holds; what lies behind them, up to `capacity`, is masked. */
+  readonly lengths: ReadonlyArray<number>
+  /** Tokens that the cache has room for. */
+  readonly capacity: number
+  /** New tokens of each row. */
+  readonly tokens: number
+}
 
 /**
- * The attention mask of rows over a cache with room for `capacity` tokens: each row's own, then the new ones. Filled and
- * not converted from numbers: at 8 rows of 512 tokens that is 4,096 BigInts a step.
+ * The attention mask of rows over a cache with room for `capacity` tokens: each row's own, then the new ones, which lie
+ * behind the room or behind the row. Filled and not converted from numbers: at 8 rows of 512 tokens that is 4,096 BigInts
+ * a step.
  */
-const attentionMask = (type: IntegerType, lengths: ReadonlyArray<number>, capacity: number, tokens: number): Tensor => {
+const attentionMask = (type: DecoderInput["type"], append: DecoderGraph["append"], shape: StepShape): Tensor => {
+  const { capacity, lengths, tokens } = shape
   const width = capacity + tokens
   const dims = [lengths.length, width]
   const fillWith = (fill: (from: number, to: number) => void) => {
     for (const [row, length] of lengths.entries()) {
-      fill(row * width, row * width + length)
-      fill(row * width + capacity, (row + 1) * width)
+      const start = row * width
+      if (append === "at-length") {
+        fill(start, start + length + tokens)
+      } else {
+        fill(start, start + length)
+        fill(start + capacity, start + width)
+      }
     }
   }
   if (type === "int64") {
@@ -31,6 +50,14 @@ const attentionMask = (type: IntegerType, lengths: ReadonlyArray<number>, capaci
   fillWith((from, to) => mask.fill(1, from, to))
   return new Tensor("int32", mask, dims)
 }
+
+/** A single number in as many dimensions as the graph wants it. */
+const single = ({ rank, type }: DecoderInput, value: number): Tensor =>
+  integers(
+    type,
+    [value],
+    Array.from({ length: rank }, () => 1),
+  )
 
 /**
  * All inputs of a step but the cache.
@@ -48,15 +75,33 @@ export const feedTokens = (
   logitsFrom = 1,
 ): Record<string, Tensor> => {
   const tokens = tokenIds[0]?.length ?? 0
-  const dims = [lengths.length, tokens]
-  const positions = () => lengths.flatMap((length) => Array.from({ length: tokens }, (_, at) => length + at))
-  const feeds: Record<string, Tensor> = {}
-  for (const [name, type] of graph.integerInputs) {
-    if (name === "input_ids") feeds[name] = integers(type, tokenIds.flat(), dims)
-    else if (name === "attention_mask") feeds[name] = attentionMask(type, lengths, capacity, tokens)
-    else if (name === "position_ids") feeds[name] = integers(type, positions(), dims)
-    // num_logits_to_keep
-    else feeds[name] = integers(type, [logitsFrom], [])
+  const rows = lengths.length
+  const dims = [rows, tokens]
+  const feed = (input: DecoderInput): Tensor => {
+    switch (input.role) {
+      case "input_ids":
+        return integers(input.type, tokenIds.flat(), dims)
+      case "attention_mask":
+        return attentionMask(input.type, graph.append, { lengths, capacity, tokens })
+      case "position_ids": {
+        const positions = lengths.flatMap((length) => Array.from({ length: tokens }, (_, at) => length + at))
+        return integers(input.type, positions, dims)
+      }
+      case "num_logits_to_keep":
+        return single(input, logitsFrom)
+      case "seqlens_k": {
+        const last = lengths.map((length) => length + tokens - 1)
+        return integers(input.type, last, input.rank === 2 ? [rows, 1] : [rows])
+      }
+      case "total_sequence_length":
+        return single(input, capacity + tokens)
+      case "past_sequence_length":
+        return single(input, capacity)
+      case "current_sequence_length":
+        return single(input, tokens)
+      case "use_cache_branch":
+        return single(input, capacity > 0 ? 1 : 0)
+    }
   }
-  return feeds
+  return Object.fromEntries(graph.inputs.map((input) => [input.name, feed(input)]))
 }

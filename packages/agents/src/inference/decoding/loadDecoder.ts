@@ -55,15 +55,6 @@ interface Model {
   readonly endTokenIds: ReadonlySet<number>
 }
 
-/** The outputs that never have to leave the device: the cache, fed back as it is. */
-const cacheOutputs = (folder: ModelFolder, provider: string): ReadonlyArray<string> =>
-  provider !== "webgpu"
-    ? []
-    : Array.from({ length: folder.config.num_hidden_layers ?? 0 }).flatMap((_, layer) => [
-        `present.${layer}.key`,
-        `present.${layer}.value`,
-      ])
-
 /** What is wrong with a request whatever the model's state; a request is checked before it waits for a slot. */
 const checkRequest = (request: Generate, model: Model): string | undefined => {
   if (request.prompt.length === 0) return "the prompt has no messages."
@@ -120,7 +111,7 @@ const mayNotShare = (settings: EngineSettings, folder: ModelFolder): string | un
   if (!settings.batching) return "batching is switched off"
   if (settings.provider !== "cpu") return `the execution provider ${settings.provider} keeps the cache on its device`
   if (folder.stepSensitive) return "it quantises activations as it runs, so company would change an answer"
-  return folder.hasExternalData ? "a part of its weights lies in files beside it" : undefined
+  return folder.externalPaths.length > 0 ? "a part of its weights lies in files beside it" : undefined
 }
 
 /** The model's bytes with new rows as outputs, where answers may and can share steps. */
@@ -137,10 +128,10 @@ const rewriteForBatches = (settings: EngineSettings, folder: ModelFolder): Rewri
 /** Answers in turns: what every graph allows. */
 const openInTurns = Effect.fnUntraced(function* (settings: EngineSettings, folder: ModelFolder) {
   const { intraOpNumThreads, provider } = settings
-  const keepOnDevice = cacheOutputs(folder, provider)
+  const graph = yield* Effect.fromResult(readDecoderGraph(folder))
+  // The cache never has to leave the device: it is fed back as it is.
+  const keepOnDevice = provider === "webgpu" ? graph.kv.map(({ present }) => present) : []
   const session = yield* openSession({ folder, provider, intraOpNumThreads, keepOnDevice })
-  const { inputMetadata, outputMetadata } = session
-  const graph = yield* Effect.fromResult(readDecoderGraph(inputMetadata, outputMetadata, [], folder))
   return { graph, step: makeConcatDecoder(session, graph) }
 })
 
@@ -152,9 +143,7 @@ const openInBatches = Effect.fnUntraced(function* (
 ) {
   const { intraOpNumThreads, provider, slots: rowsMax } = settings
   const session = yield* openSession({ folder, bytes: model.bytes, provider, intraOpNumThreads, keepOnDevice: [] })
-  const { inputMetadata, outputMetadata } = session
-  const replaced = [...model.freshOf.keys()]
-  const graph = yield* Effect.fromResult(readDecoderGraph(inputMetadata, outputMetadata, replaced, folder))
+  const graph = yield* Effect.fromResult(readDecoderGraph(folder))
   const freshOutputs = graph.kv.map(({ present }) => model.freshOf.get(present) ?? present)
   return { graph, step: new BatchDecoder({ session, graph, freshOutputs, rowsMax }) }
 })

@@ -8,6 +8,7 @@
  *
  * Wire format: https://protobuf.dev/programming-guides/encoding, fields: onnx.proto3 of ONNX 1.12.
  */
+import { encodeField, encodeVarint, type Field, readFields, readVarint, textOf } from "./protobuf.ts"
 
 const MODEL_GRAPH = 7
 const GRAPH_NODE = 1
@@ -22,78 +23,11 @@ const TYPE_TENSOR = 1
 const TENSOR_ELEMENT = 1
 /** Elements that a cache may have: 32-bit and 16-bit floats. */
 const CACHE_ELEMENTS: ReadonlyArray<number | undefined> = [1, 10]
-const LENGTH_DELIMITED = 2
-
-interface Field {
-  readonly number: number
-  readonly wireType: number
-  /** Where the field begins, tag included. */
-  readonly start: number
-  /** Where its content begins and ends; for a number, where its digits are. */
-  readonly content: number
-  readonly end: number
-}
-
-/** A base-128 number at `at`, and where it ends. Lengths of files that fit into memory fit into a double. */
-const readVarint = (bytes: Uint8Array, at: number): { readonly value: number; readonly end: number } => {
-  let value = 0
-  let factor = 1
-  let end = at
-  for (;;) {
-    const byte = bytes[end]
-    if (byte === undefined || end - at > 9) throw new RangeError("not a protobuf: a number does not end")
-    end++
-    value += (byte & 0x7f) * factor
-    if (byte < 0x80) return { value, end }
-    factor *= 128
-  }
-}
-
-const FIXED_LENGTHS: Readonly<Record<number, number>> = { 1: 8, 5: 4 }
-
-const readFields = function* (bytes: Uint8Array): Generator<Field> {
-  let at = 0
-  while (at < bytes.length) {
-    const start = at
-    const tag = readVarint(bytes, at)
-    const wireType = tag.value % 8
-    const number = Math.floor(tag.value / 8)
-    const first = wireType === 0 || wireType === LENGTH_DELIMITED ? readVarint(bytes, tag.end) : undefined
-    const content = wireType === LENGTH_DELIMITED && first !== undefined ? first.end : tag.end
-    const length =
-      wireType === LENGTH_DELIMITED
-        ? first?.value
-        : wireType === 0
-          ? (first?.end ?? 0) - tag.end
-          : FIXED_LENGTHS[wireType]
-    if (length === undefined || content + length > bytes.length)
-      throw new RangeError("not a protobuf: a field is cut off")
-    at = content + length
-    yield { number, wireType, start, content, end: at }
-  }
-}
-
-const encodeVarint = (value: number): ReadonlyArray<number> => {
-  const bytes: Array<number> = []
-  let rest = value
-  while (rest >= 128) {
-    bytes.push((rest % 128) + 128)
-    rest = Math.floor(rest / 128)
-  }
-  return [...bytes, rest]
-}
-
-const encodeField = (number: number, content: Uint8Array): Uint8Array =>
-  Buffer.concat([
-    Uint8Array.from([...encodeVarint(number * 8 + LENGTH_DELIMITED), ...encodeVarint(content.length)]),
-    content,
-  ])
-
 /** A `ValueInfoProto` with no shape: the new rows' differs from that of the whole. */
 const encodeValue = (name: string, elementType: number): Uint8Array => {
   const tensor = Uint8Array.from([...encodeVarint(TENSOR_ELEMENT * 8), ...encodeVarint(elementType)])
   const type = encodeField(TYPE_TENSOR, tensor)
-  return Buffer.concat([encodeField(VALUE_NAME, Buffer.from(name)), encodeField(VALUE_TYPE, type)])
+  return Buffer.concat([encodeField(VALUE_NAME, name), encodeField(VALUE_TYPE, type)])
 }
 
 interface ConcatNode {
@@ -101,18 +35,15 @@ interface ConcatNode {
   readonly fresh: string
 }
 
-const text = (bytes: Uint8Array, field: Field): string =>
-  Buffer.from(bytes.subarray(field.content, field.end)).toString("utf8")
-
 /** The node, where it is a Concat of two, and by the name of its output. */
 const readConcat = (node: Uint8Array): { readonly output: string; readonly concat: ConcatNode } | undefined => {
   const inputs: Array<string> = []
   const outputs: Array<string> = []
   let opType = ""
   for (const field of readFields(node)) {
-    if (field.number === NODE_INPUT) inputs.push(text(node, field))
-    else if (field.number === NODE_OUTPUT) outputs.push(text(node, field))
-    else if (field.number === NODE_OP_TYPE) opType = text(node, field)
+    if (field.number === NODE_INPUT) inputs.push(textOf(node, field))
+    else if (field.number === NODE_OUTPUT) outputs.push(textOf(node, field))
+    else if (field.number === NODE_OP_TYPE) opType = textOf(node, field)
   }
   const [past, fresh] = inputs
   const [output] = outputs
@@ -134,7 +65,7 @@ const readElementType = (value: Uint8Array): number | undefined => {
 
 const readName = (value: Uint8Array): string => {
   const name = [...readFields(value)].find(({ number }) => number === VALUE_NAME)
-  return name === undefined ? "" : text(value, name)
+  return name === undefined ? "" : textOf(value, name)
 }
 
 export interface RewrittenModel {

@@ -1,0 +1,187 @@
+/**
+ * The boundary to an ONNX file as it is written: what its graph takes and gives, by which operators, and which files its
+ * weights lie in. Nothing is run, and no weight is looked at.
+ *
+ * Field numbers: onnx.proto3 of ONNX 1.12.
+ */
+import { bytesOf, type Field, readFields, readVarint, textOf } from "./protobuf.ts"
+
+const MODEL_OPSET = 8
+const MODEL_GRAPH = 7
+const OPSET_DOMAIN = 1
+const OPSET_VERSION = 2
+export const GRAPH_NODE = 1
+const GRAPH_INITIALIZER = 5
+export const GRAPH_INPUT = 11
+export const GRAPH_OUTPUT = 12
+const NODE_INPUT = 1
+const NODE_OUTPUT = 2
+const NODE_OP_TYPE = 4
+const NODE_ATTRIBUTE = 5
+const NODE_DOMAIN = 7
+const ATTRIBUTE_TENSOR = 5
+const ATTRIBUTE_GRAPH = 6
+const TENSOR_NAME = 8
+const TENSOR_EXTERNAL = 13
+const ENTRY_KEY = 1
+const ENTRY_VALUE = 2
+const VALUE_NAME = 1
+const VALUE_TYPE = 2
+const TYPE_TENSOR = 1
+const TENSOR_ELEMENT = 1
+const TENSOR_SHAPE = 2
+const SHAPE_DIMENSION = 1
+const DIMENSION_VALUE = 1
+const DIMENSION_NAME = 2
+
+export interface OnnxValue {
+  readonly name: string
+  /** TensorProto.DataType: 1 is float32, 10 float16; undefined where it is no tensor. */
+  readonly elementType: number | undefined
+  /** A number, or the name of what is open; undefined where nothing is said. */
+  readonly dims: ReadonlyArray<number | string> | undefined
+}
+
+export interface OnnxNode {
+  readonly opType: string
+  readonly domain: string
+  /** "" stands for an optional one that is not given. */
+  readonly inputs: ReadonlyArray<string>
+  readonly outputs: ReadonlyArray<string>
+}
+
+export interface OnnxGraph {
+  readonly inputs: ReadonlyArray<OnnxValue>
+  readonly outputs: ReadonlyArray<OnnxValue>
+  /** In order of execution; those inside branches are not among them. */
+  readonly nodes: ReadonlyArray<OnnxNode>
+  /** How often each operator is used, branches included. */
+  readonly operators: ReadonlyMap<string, number>
+  /** Names of weights. */
+  readonly initializers: ReadonlySet<string>
+  /** For each file beside the model, the bytes that it must have at least. */
+  readonly externalFiles: ReadonlyMap<string, number>
+  /** Of ONNX's own operators. */
+  readonly opset: number
+  /** Where the graph lies in the file, for whoever writes it anew. */
+  readonly field: Field
+}
+
+const child = (bytes: Uint8Array, number: number): Uint8Array | undefined => {
+  for (const field of readFields(bytes)) if (field.number === number) return bytesOf(bytes, field)
+  return undefined
+}
+
+const readDimension = (bytes: Uint8Array): number | string => {
+  for (const field of readFields(bytes)) {
+    if (field.number === DIMENSION_VALUE) return readVarint(bytes, field.content).value
+    if (field.number === DIMENSION_NAME) return textOf(bytes, field)
+  }
+  return "?"
+}
+
+export const readValue = (bytes: Uint8Array): OnnxValue => {
+  const name = child(bytes, VALUE_NAME)
+  const type = child(bytes, VALUE_TYPE)
+  const tensor = type === undefined ? undefined : child(type, TYPE_TENSOR)
+  const element = tensor === undefined ? undefined : child(tensor, TENSOR_ELEMENT)
+  const shape = tensor === undefined ? undefined : child(tensor, TENSOR_SHAPE)
+  return {
+    name: name === undefined ? "" : Buffer.from(name).toString("utf8"),
+    elementType: element === undefined ? undefined : readVarint(element, 0).value,
+    dims:
+      shape === undefined
+        ? undefined
+        : [...readFields(shape)]
+            .filter((field) => field.number === SHAPE_DIMENSION)
+            .map((field) => readDimension(bytesOf(shape, field))),
+  }
+}
+
+/** What is gathered on the way through a graph and the graphs in its branches. */
+interface Found {
+  readonly operators: Map<string, number>
+  readonly externalFiles: Map<string, number>
+}
+
+/** Notes the file that a tensor's numbers lie in, if they do. @returns its name */
+const readTensor = (bytes: Uint8Array, found: Found): string => {
+  const entries = new Map<string, string>()
+  let name = ""
+  for (const field of readFields(bytes)) {
+    if (field.number === TENSOR_NAME) name = textOf(bytes, field)
+    if (field.number !== TENSOR_EXTERNAL) continue
+    const entry = bytesOf(bytes, field)
+    const [key, value] = [child(entry, ENTRY_KEY), child(entry, ENTRY_VALUE)]
+    if (key && value) entries.set(Buffer.from(key).toString("utf8"), Buffer.from(value).toString("utf8"))
+  }
+  const location = entries.get("location")
+  if (location !== undefined) {
+    const end = Number(entries.get("offset") ?? 0) + Number(entries.get("length") ?? 0)
+    found.externalFiles.set(location, Math.max(found.externalFiles.get(location) ?? 0, end))
+  }
+  return name
+}
+
+const readNode = (bytes: Uint8Array, found: Found): OnnxNode => {
+  const inputs: Array<string> = []
+  const outputs: Array<string> = []
+  let opType = ""
+  let domain = ""
+  for (const field of readFields(bytes)) {
+    if (field.number === NODE_INPUT) inputs.push(textOf(bytes, field))
+    else if (field.number === NODE_OUTPUT) outputs.push(textOf(bytes, field))
+    else if (field.number === NODE_OP_TYPE) opType = textOf(bytes, field)
+    else if (field.number === NODE_DOMAIN) domain = textOf(bytes, field)
+    else if (field.number === NODE_ATTRIBUTE) {
+      const attribute = bytesOf(bytes, field)
+      for (const part of readFields(attribute)) {
+        if (part.number === ATTRIBUTE_TENSOR) readTensor(bytesOf(attribute, part), found)
+        else if (part.number === ATTRIBUTE_GRAPH) readGraph(bytesOf(attribute, part), found)
+      }
+    }
+  }
+  found.operators.set(opType, (found.operators.get(opType) ?? 0) + 1)
+  return { opType, domain, inputs, outputs }
+}
+
+const readGraph = (bytes: Uint8Array, found: Found) => {
+  const inputs: Array<OnnxValue> = []
+  const outputs: Array<OnnxValue> = []
+  const nodes: Array<OnnxNode> = []
+  const initializers = new Set<string>()
+  for (const field of readFields(bytes)) {
+    const content = bytesOf(bytes, field)
+    if (field.number === GRAPH_NODE) nodes.push(readNode(content, found))
+    else if (field.number === GRAPH_INPUT) inputs.push(readValue(content))
+    else if (field.number === GRAPH_OUTPUT) outputs.push(readValue(content))
+    else if (field.number === GRAPH_INITIALIZER) initializers.add(readTensor(content, found))
+  }
+  // Before IR version 4, weights had to be among the inputs.
+  return { inputs: inputs.filter(({ name }) => !initializers.has(name)), outputs, nodes, initializers }
+}
+
+const readOpset = (bytes: Uint8Array): number | undefined => {
+  const domain = child(bytes, OPSET_DOMAIN)
+  const version = child(bytes, OPSET_VERSION)
+  const isOwn = domain === undefined || domain.length === 0 || Buffer.from(domain).toString("utf8") === "ai.onnx"
+  return isOwn && version !== undefined ? readVarint(version, 0).value : undefined
+}
+
+/** @returns undefined where the bytes are no ONNX model, or are cut off */
+export const readOnnx = (model: Uint8Array): OnnxGraph | undefined => {
+  try {
+    let graphField: Field | undefined
+    let opset = 0
+    for (const field of readFields(model)) {
+      if (field.number === MODEL_GRAPH) graphField = field
+      if (field.number === MODEL_OPSET) opset = readOpset(bytesOf(model, field)) ?? opset
+    }
+    if (graphField === undefined) return undefined
+    const found: Found = { operators: new Map(), externalFiles: new Map() }
+    return { ...readGraph(bytesOf(model, graphField), found), ...found, opset, field: graphField }
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
+}
