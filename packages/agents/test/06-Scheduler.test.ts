@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { ChildMessage } from "../src/engine/protocol.ts"
+import { ContextBudget } from "../src/inference/cache/ContextBudget.ts"
 import { makePrefixCache } from "../src/inference/cache/PrefixCache.ts"
 import type { DecoderStep, KvSlot, StepRow } from "../src/inference/decoding/DecoderStep.ts"
 import type { GenerationStart } from "../src/inference/scheduling/Generation.ts"
@@ -101,6 +102,7 @@ const setUp = (
     chunkTokens?: number
     conversationsMax?: number
     bytesMax?: number
+    contextBytesMax?: number
     alignTokens?: number
   } = {},
 ) => {
@@ -115,6 +117,7 @@ const setUp = (
     model: "m",
     step: fake.step,
     cache,
+    budget: new ContextBudget({ step: fake.step, cache, bytesMax: options.contextBytesMax ?? 1e9 }, 1),
     slots: options.slots ?? 2,
     vocabSize: VOCAB,
     rules: { chunkTokens: options.chunkTokens ?? 4, stepSensitive: (options.alignTokens ?? 1) > 1 },

@@ -5,6 +5,7 @@
  * Why a process: onnxruntime's `run()` blocks the thread that calls it, ending a worker thread inside it aborts everything,
  * and its memory grows over reloads. A process can be killed at any moment (24 to 35 ms) and costs some 0.1 ms a message.
  */
+import { totalmem } from "node:os"
 import { basename, resolve } from "node:path"
 import { Cause, Deferred, Effect, Exit, Layer, Queue, Result, Schema, Scope, Stream } from "effect"
 import { type EncodeFailure, EncoderTarget } from "../EncoderTarget.ts"
@@ -65,10 +66,19 @@ export interface DecoderOptions extends EngineOptions {
   readonly batching?: boolean
   /** Tokens of a prompt that one step reads. Default 128, 1 to 4096: a cancel waits no longer than such a step. */
   readonly prefillChunkTokens?: number
-  /** Conversations whose cache is kept between requests, the last used. Default 16; 0 keeps none. */
+  /**
+   * Conversations of which what was read is kept between requests, the last used. Default 16, to 100,000; 0 keeps nothing.
+   * What they begin with alike is kept once, and serves new ones too.
+   */
   readonly cachedConversationsMax?: number
-  /** Bytes that kept caches may take together. Default 256 MiB. */
+  /** Bytes that kept contexts may take together. Default 256 MiB; at most what running ones leave of `contextBytesMax`. */
   readonly cachedBytesMax?: number
+  /**
+   * Bytes that all contexts of the model may take: those of running answers, at the length that each may grow to, and kept
+   * ones. Default a quarter of the memory that this process may use (its container's limit, else the machine's). A request
+   * that needs more is refused with the numbers; one that needs more than is free waits. Weights are not counted.
+   */
+  readonly contextBytesMax?: number
 }
 
 export interface EncoderOptions extends EngineOptions {
@@ -104,6 +114,12 @@ const DEFAULTS = {
   batchTextsMax: 8,
 } as const
 
+/** Bytes that this process may use: its container's limit where it has one, which the kernel tells as a very great one. */
+const usableBytes = (): number => {
+  const limit = process.constrainedMemory()
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
+}
+
 export const settingsOf = (kind: EngineSettings["kind"], options: DecoderOptions & EncoderOptions): EngineSettings => ({
   kind,
   name: options.name ?? basename(resolve(options.folder)),
@@ -116,6 +132,7 @@ export const settingsOf = (kind: EngineSettings["kind"], options: DecoderOptions
   prefillChunkTokens: options.prefillChunkTokens ?? DEFAULTS.prefillChunkTokens,
   cachedConversationsMax: options.cachedConversationsMax ?? DEFAULTS.cachedConversationsMax,
   cachedBytesMax: options.cachedBytesMax ?? DEFAULTS.cachedBytesMax,
+  contextBytesMax: options.contextBytesMax ?? Math.floor(usableBytes() / 4),
   batchTextsMax: options.batchTextsMax ?? DEFAULTS.batchTextsMax,
 })
 

@@ -39,6 +39,7 @@ export const EngineSettings = Schema.Struct({
   prefillChunkTokens: between(1, 4096),
   cachedConversationsMax: between(0, 100_000),
   cachedBytesMax: between(0, Number.MAX_SAFE_INTEGER),
+  contextBytesMax: between(1, Number.MAX_SAFE_INTEGER),
   batchTextsMax: between(1, 256),
 })
 export type EngineSettings = typeof EngineSettings.Type

@@ -69,7 +69,7 @@ describe("PrefixTree", () => {
     tree.expire([3, 3])
     hold(tree, [4])
     expect(told.slice(1)).toEqual([[3, 3]])
-    tree.shrink(2 * BYTES_PER_TOKEN)
+    tree.limitBytes(2 * BYTES_PER_TOKEN)
     expect(told.slice(2)).toEqual([[1, 1, 1]])
     expect(tree.bytes).toBe(2 * BYTES_PER_TOKEN)
   })
@@ -105,7 +105,10 @@ describe("PrefixTree", () => {
           if (kind === "hold") {
             hold(tree, tokenIds)
             held.push(tokenIds)
-          } else if (kind === "shrink" && bounded) tree.shrink(10 * BYTES_PER_TOKEN)
+          } else if (kind === "shrink" && bounded) {
+            tree.limitBytes(10 * BYTES_PER_TOKEN)
+            tree.limitBytes(bytesMax)
+          }
           const { length, segments } = tree.longest(tokenIds, tokenIds.length)
           expect(valuesOf(segments)).toEqual(valuesOf([segmentOf(tokenIds, 0, length)]))
           expect(segments.reduce((bytes, segment) => bytes + segmentBytes(segment), 0)).toBe(length * BYTES_PER_TOKEN)

@@ -53,6 +53,11 @@ export class KvArena {
     return rows * wanted * this.bytesPerToken + before * widest
   }
 
+  /** Bytes of the rows that have been in use since the buffers were made: what they take now. */
+  get touchedBytes(): number {
+    return this.#rowsTouched * this.#capacity * this.bytesPerToken
+  }
+
   get rows(): number {
     return this.#lengths.length
   }
@@ -80,8 +85,8 @@ export class KvArena {
       this.#lengths[row] = this.lengthOf(last)
     }
     this.#lengths.pop()
-    // Nothing is in it: the next sequence need not pay for the last one's length.
-    if (this.#lengths.length === 0 && this.#capacity > CAPACITY_STEP) {
+    // Nothing is in it: the next sequence need not pay for the last one's length, nor for the memory of the others' rows.
+    if (this.#lengths.length === 0 && (this.#capacity > CAPACITY_STEP || this.#rowsTouched > 1)) {
       this.#capacity = CAPACITY_STEP
       this.#buffers = this.#shapes.map((shape) => this.#allocate(shape, CAPACITY_STEP))
       this.#rowsTouched = 0

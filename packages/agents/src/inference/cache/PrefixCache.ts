@@ -55,8 +55,8 @@ export interface PrefixCache {
   ) => void
   /** As `note`, and gives the slot back. */
   readonly put: PrefixCache["note"]
-  /** Leaves so many bytes at most to what is kept: those that run need the memory. */
-  readonly shrink: (bytesMax: number) => void
+  /** Leaves so many bytes to what is kept, and `bytesMax` at most, until told otherwise: those that run need the rest. */
+  readonly allow: (bytes: number) => void
   readonly size: () => { readonly conversations: number; readonly bytes: number }
 }
 
@@ -109,9 +109,9 @@ export const makePrefixCache = (step: DecoderStep, limits: PrefixCacheLimits): P
       note(cacheKey, slot, tokenIds, alignedTokens)
       step.release(slot)
     },
-    shrink: (bytes) => {
-      tree.shrink(bytes)
-      whole.shrink(bytes - tree.bytes)
+    allow: (bytes) => {
+      tree.limitBytes(Math.min(bytes, bytesMax))
+      whole.limitBytes(Math.min(bytes, bytesMax))
     },
     size: () => {
       const kept = whole.size()

@@ -46,11 +46,13 @@ export class PrefixTree {
   readonly #onForget: (path: Path) => void
   readonly #roots: Node["children"] = new Map()
   readonly #leaves = new Set<Node>()
+  #bytesMax: number
   #bytes = 0
   #uses = 0
 
   constructor(limits: TreeLimits, onForget: (path: Path) => void = () => {}) {
     this.#limits = limits
+    this.#bytesMax = limits.bytesMax
     this.#onForget = onForget
   }
 
@@ -96,9 +98,10 @@ export class PrefixTree {
     this.#attach(parent, tokenIds.slice(length, end), segment)
   }
 
-  /** Forgets until so many bytes are left at most. */
-  shrink(bytesMax: number): void {
-    while (this.#bytes > bytesMax && this.#forgetOldest(Number.POSITIVE_INFINITY)) {}
+  /** From now on so many bytes may be held at most. */
+  limitBytes(bytesMax: number): void {
+    this.#bytesMax = bytesMax
+    while (this.#bytes > bytesMax) this.#forgetOldest(Number.POSITIVE_INFINITY)
   }
 
   /** Forgets a sequence before all others, though it was used last: its conversation has gone another way. */
@@ -172,7 +175,8 @@ export class PrefixTree {
 
   /** Forgets what was not used by the last walk until `bytes` and `leaves` more may be held; false where they never may. */
   #makeRoom(bytes: number, leaves: number): boolean {
-    const { bytesMax, leavesMax } = this.#limits
+    const { leavesMax } = this.#limits
+    const bytesMax = this.#bytesMax
     if (bytes > bytesMax || leavesMax === 0) return false
     while (this.#bytes + bytes > bytesMax || this.#leaves.size + leaves > leavesMax) {
       if (!this.#forgetOldest(this.#uses)) return false

@@ -25,7 +25,8 @@ export const makeSlotCache = (step: DecoderStep, limits: SlotCacheLimits) => {
     kept.delete(entry)
     step.release(entry.slot)
   }
-  const trim = (bytesMax: number) => {
+  let { bytesMax } = limits
+  const trim = () => {
     for (const entry of kept) {
       if (kept.size <= limits.conversationsMax && bytes() <= bytesMax) return
       forget(entry)
@@ -56,9 +57,13 @@ export const makeSlotCache = (step: DecoderStep, limits: SlotCacheLimits) => {
       for (const entry of kept) if (isPrefix(entry.tokenIds, tokenIds)) forget(entry)
       step.park(slot)
       kept.add({ slot, tokenIds })
-      trim(limits.bytesMax)
+      trim()
     },
-    shrink: trim,
+    /** From now on so many bytes may be kept at most. */
+    limitBytes: (bytes: number): void => {
+      bytesMax = bytes
+      trim()
+    },
     size: () => ({ conversations: kept.size, bytes: bytes() }),
   }
 }

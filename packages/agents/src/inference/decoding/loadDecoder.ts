@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs"
 import { Effect, Result } from "effect"
 import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure } from "../../engine/protocol.ts"
 import { type DecodingPath, type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
+import { ContextBudget } from "../cache/ContextBudget.ts"
 import { makePrefixCache } from "../cache/PrefixCache.ts"
 import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
 import { type DecoderGraph, readDecoderGraph } from "../graph/DecoderGraph.ts"
@@ -51,7 +52,9 @@ interface Model {
   readonly folder: ModelFolder
   readonly tokenizer: ModelTokenizer
   readonly vocabSize: number
+  /** As the model's folder says. */
   readonly contextLength: number | undefined
+  readonly budget: ContextBudget
   readonly endTokenIds: ReadonlySet<number>
 }
 
@@ -78,8 +81,10 @@ const startGeneration = (
   const fail = modelFailure(name)
   const wrong = checkRequest(request, model)
   if (wrong !== undefined) return Result.fail(fail("request", wrong))
-  const plan = planSampling(request.sampling, model.folder.generationConfig, model.contextLength)
-  const contextLength = model.contextLength ?? Number.MAX_SAFE_INTEGER
+  const roomInMemory = model.budget.tokensMax(1)
+  const isShort = roomInMemory < (model.contextLength ?? Number.MAX_SAFE_INTEGER)
+  const contextLength = isShort ? roomInMemory : (model.contextLength ?? Number.MAX_SAFE_INTEGER)
+  const plan = planSampling(request.sampling, model.folder.generationConfig, contextLength)
   const room = Math.max(0, contextLength - plan.maxTokens)
   const prompt = fitPrompt(request.prompt, room, request.overflow, model.tokenizer.encodeChat)
   if (Result.isFailure(prompt)) {
@@ -88,7 +93,9 @@ const startGeneration = (
     const uncut = problem.atLeastTokens < problem.promptTokens ? ` (${problem.atLeastTokens} once cut)` : ""
     const message =
       `Model "${name}": the prompt has ${problem.promptTokens} tokens${uncut} and maxTokens is ${plan.maxTokens}; ` +
-      `together they exceed its context of ${contextLength}.`
+      (isShort
+        ? `together they exceed the ${contextLength} tokens that contextBytesMax (${model.budget.bytesMax}) has room for.`
+        : `together they exceed its context of ${contextLength}.`)
     const { promptTokens } = problem
     return Result.fail(new TerminalPromptTooLong({ model: name, promptTokens, contextLength, message }))
   }
@@ -184,7 +191,14 @@ export const loadDecoder = Effect.fnUntraced(function* (
   const folder = yield* readModelFolder(settings.name, settings.folder, settings.dtype)
   const { graph, path, step } = yield* openStep(settings, folder)
   const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, graph.vocabSize ?? folder.config.vocab_size))
+  const cache = makePrefixCache(step, {
+    conversationsMax: settings.cachedConversationsMax,
+    bytesMax: Math.min(settings.cachedBytesMax, settings.contextBytesMax),
+    alignTokens: folder.stepSensitive ? settings.prefillChunkTokens : 1,
+  })
+  const budget = new ContextBudget({ step, cache, bytesMax: settings.contextBytesMax }, settings.slots)
   const model: Model = {
+    budget,
     folder,
     tokenizer,
     vocabSize: tokenizer.vocabSize,
@@ -192,16 +206,12 @@ export const loadDecoder = Effect.fnUntraced(function* (
     endTokenIds: endTokenIds(folder),
   }
   const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
-  const cache = makePrefixCache(step, {
-    conversationsMax: settings.cachedConversationsMax,
-    bytesMax: settings.cachedBytesMax,
-    alignTokens: folder.stepSensitive ? settings.prefillChunkTokens : 1,
-  })
   const scheduler = new Scheduler({
     ...world,
     model: folder.name,
     step,
     cache,
+    budget,
     slots: settings.slots,
     vocabSize: model.vocabSize,
     rules,

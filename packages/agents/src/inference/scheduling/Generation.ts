@@ -95,6 +95,9 @@ export const timingOf = (generation: Generation, nowMs: number): GenerationTimin
   }
 }
 
+/** Tokens that its context may grow to; `maxTokens` counts the resumed ones. */
+export const tokensMaxOf = ({ plan, prompt }: GenerationStart): number => prompt.tokenIds.length + plan.maxTokens
+
 /** Tokens that are fed in chunks. */
 export const chunkedTokens = ({ prompt, resumeTokenIds }: GenerationStart, rules: PrefillRules): number =>
   prompt.tokenIds.length + (rules.stepSensitive ? 0 : resumeTokenIds.length)

@@ -7,6 +7,7 @@
 
 import { type ChildMessage, HEARTBEAT_MS } from "../../engine/protocol.ts"
 import { RetryableModelBusy, TerminalModelFailure } from "../../ModelTarget.ts"
+import type { ContextBudget } from "../cache/ContextBudget.ts"
 import type { PrefixCache } from "../cache/PrefixCache.ts"
 import type { DecoderStep } from "../decoding/DecoderStep.ts"
 import {
@@ -21,6 +22,7 @@ import {
   type PrefillRules,
   takeLogits,
   timingOf,
+  tokensMaxOf,
 } from "./Generation.ts"
 import { type Pause, StepDelay } from "./StepDelay.ts"
 
@@ -34,6 +36,8 @@ export interface SchedulerOptions {
   readonly model: string
   readonly step: DecoderStep
   readonly cache: PrefixCache
+  /** Requests that never fit are not submitted. */
+  readonly budget: Pick<ContextBudget, "admit">
   readonly slots: number
   readonly vocabSize: number
   readonly rules: PrefillRules
@@ -106,8 +110,10 @@ export class Scheduler {
 
   #admit(): void {
     while (this.#running.length < this.#options.slots) {
-      const start = this.#waiting.shift()
-      if (start === undefined) return
+      const start = this.#waiting[0]
+      // The first in line waits until there is memory for it, and the others behind it: else it might wait for ever.
+      if (start === undefined || !this.#options.budget.admit([...this.#running, start].map(tokensMaxOf))) return
+      this.#waiting.shift()
       const slot = this.#options.cache.take({
         cacheKey: start.cacheKey,
         tokenIds: [...start.prompt.tokenIds, ...start.resumeTokenIds],
