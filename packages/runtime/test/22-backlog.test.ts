@@ -203,4 +203,38 @@ describe("2 while a backlog lies unread", () => {
       expect(rows(world).every(({ status }) => status === "dead")).toBe(true)
     }),
   )
+  it.effect("2.6 an old message that is taken back is not overtaken while it is brought for that", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ran } = gated()
+      const [counted, written] = [new Gate(), new Gate()]
+      const world = yield* makeWorld({ actors: [Worker] })
+      for (let n = 0; n < 10; n++) yield* tell(world, Worker, `${n}`, n)
+      const old = yield* tell(world, Worker, "old", 100)
+      yield* turns
+      ran.length = 0
+      const wrap = (store: MessageStore["Service"]): MessageStore["Service"] => ({
+        ...store,
+        census: (...page) => Effect.andThen(counted.pass, store.census(...page)),
+        commit: (writes) =>
+          writes.some((write) => write._tag === "Retry" && write.messageId === old)
+            ? Effect.andThen(written.pass, store.commit(writes))
+            : store.commit(writes),
+      })
+      yield* world.crashInto({ actors: [Worker], readAheadMax: 5, wrap })
+      const cancelled = yield* Effect.forkChild(world.system.cancel(old), { startImmediately: true })
+      yield* turns
+      // It is in memory by now, and so is not counted among what is unread.
+      yield* counted.open
+      yield* turns
+      expect(written.waiting).toBe(1)
+      yield* tell(world, Worker, "old", 200)
+      yield* turns
+      expect(ran).not.toContain("old:200")
+      yield* written.open
+      yield* turns
+      expect(yield* Fiber.join(cancelled)).toBe(true)
+      expect(ran).toContain("old:200")
+      yield* drain(world, gate)
+    }),
+  )
 })

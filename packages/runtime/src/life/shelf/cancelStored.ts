@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import { isFinal, type MessageRow } from "../../message/Envelope.ts"
 import { commitPatiently } from "../commit.ts"
 import { uncompensated } from "../journal/compensate.ts"
-import type { LiveMessage } from "../LiveMessage.ts"
+import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
 import { cancelWrites } from "../operator/operatorWrites.ts"
 import { readPatiently } from "../readPatiently.ts"
 import { recover } from "../recover.ts"
@@ -22,6 +22,8 @@ export interface CancellingLife {
   /** Takes back a message that is in memory, or was not found there. */
   readonly cancel: (messageId: string) => Effect.Effect<boolean>
   readonly enqueue: (message: LiveMessage) => void
+  /** Runs what the actor has room for. */
+  readonly pump: (cell: LiveCell) => void
 }
 
 /** Ends a message that never ran, or cannot be run, on disk; what it did and cannot compensate, its end says. */
@@ -58,7 +60,11 @@ export const cancelStored = Effect.fnUntraced(function* (
     return yield* life.cancel(messageId)
   }
   if (row === undefined || isFinal(row.status) || !isOnDiskAlone(system, row)) return false
-  if (row.attempt === 0 || !system.actors.has(row.actorType)) return yield* endThere(system, row)
+  const actor = system.actors.get(row.actorType)
+  if (row.attempt === 0 || actor === undefined) return yield* endThere(system, row)
+  const cell = system.registry.cell({ type: row.actorType, id: row.actorId }, actor)
+  // It comes before all that is accepted while it is brought, and nobody counts it among what is unread any more.
+  if (actor.concurrency === 1) cell.ending++
   const brought = recover(system, [row], {
     readAhead: new ReadAhead(1),
     commit: (writes) => commitPatiently(system, writes),
@@ -67,7 +73,12 @@ export const cancelStored = Effect.fnUntraced(function* (
       life.enqueue(message)
     },
   })
+  const there = Effect.sync(() => {
+    if (actor.concurrency === 1) cell.ending--
+    life.pump(cell)
+  })
   // It is in memory from the first step of this on.
-  const [, cancelled] = yield* Effect.all([Effect.ignore(brought), life.cancel(messageId)], { concurrency: 2 })
+  const bring = Effect.ensuring(Effect.ignore(brought), there)
+  const [, cancelled] = yield* Effect.all([bring, life.cancel(messageId)], { concurrency: 2 })
   return cancelled
 })

@@ -59,6 +59,7 @@ export class CutShort {
         return cancelStored(this.#system, messageId, {
           cancel: this.cancel,
           enqueue: (each) => this.#queues.enqueue(each),
+          pump: (cell) => this.#queues.pump(cell),
         })
       return Effect.callback<boolean>((resume) => {
         const stop = this.#system.askers.wait(messageId, (end) =>
