@@ -130,9 +130,32 @@ export interface TargetDescription {
   }
 }
 
+/**
+ * Why a model's process is gone. `killed`: by SIGKILL, from outside (the kernel does that too where the machine has no memory
+ * left); `aborted`: by another signal, as native code that aborts; `memory`: it said that it could get no more; `hang`: it
+ * owed an answer and said nothing; `load`: it took too long to load; `stopped`: its scope was closed; `ended`: by itself, as
+ * after an exception (a device that is lost gives one); `unreachable`: it could not be started or spoken with.
+ */
+export const CrashReason = Schema.Literals([
+  "killed",
+  "aborted",
+  "memory",
+  "hang",
+  "load",
+  "stopped",
+  "ended",
+  "unreachable",
+])
+export type CrashReason = typeof CrashReason.Type
+
 /** The model's process died, hangs or was stopped; another target, or the same one restarted, may answer. */
 export class RetryableModelCrash extends Schema.TaggedError<RetryableModelCrash>()("RetryableModelCrash", {
   model: Schema.String,
+  reason: CrashReason,
+  /** The exit code, where it ended by itself. */
+  code: Schema.NullOr(Schema.Int),
+  /** The signal that ended it, e.g. `SIGKILL`. */
+  signal: Schema.NullOr(Schema.String),
   message: Schema.String,
   cause: Schema.Defect(),
 }) {}

@@ -5,16 +5,12 @@ export * as EmbeddingActor from "./actors/EmbeddingActor.ts"
 export * from "./actors/Generate.ts"
 export * as ModelActor from "./actors/ModelActor.ts"
 export * from "./EncoderTarget.ts"
-export {
-  type DecoderHandle,
-  type DecoderOptions,
-  type EncoderHandle,
-  type EncoderOptions,
-  Engine,
-  type EngineHandle,
-  type EngineOptions,
-} from "./engine/Engine.ts"
-export type { EngineCounters } from "./engine/protocol.ts"
+export { type DecoderHandle, type EncoderHandle, Engine } from "./engine/Engine.ts"
+export type { EngineHandle } from "./engine/EngineHandle.ts"
+export type { EngineHost } from "./engine/EngineHost.ts"
+export type { DecoderOptions, EncoderOptions, EngineOptions, Provider } from "./engine/EngineOptions.ts"
+export type { ProcessTerms } from "./engine/ProcessTerms.ts"
+export type { EngineCounters, Fault } from "./engine/protocol.ts"
 export { type FolderReport, inspectFolder } from "./inference/folder/inspectFolder.ts"
 export type { Dtype } from "./inference/folder/weightFiles.ts"
 export * from "./LanguageModel.ts"

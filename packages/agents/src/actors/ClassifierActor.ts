@@ -6,7 +6,8 @@ import { Actor, type RetryPolicy, type Supervision } from "@pontoon/runtime"
 import { Effect, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import type { EncoderTarget } from "../EncoderTarget.ts"
-import { type EncoderHandle, type EncoderOptions, Engine } from "../engine/Engine.ts"
+import { type EncoderHandle, Engine } from "../engine/Engine.ts"
+import type { EncoderOptions } from "../engine/EngineOptions.ts"
 import { holdModel } from "./ModelActor.ts"
 
 /** What a classifier finds in a text. */

@@ -8,7 +8,8 @@
 
 import { Actor, type ActorSelf, type RetryPolicy, type Supervision } from "@pontoon/runtime"
 import { Effect, type Schema, type Scope, Stream } from "effect"
-import { type DecoderHandle, type DecoderOptions, Engine } from "../engine/Engine.ts"
+import { type DecoderHandle, Engine } from "../engine/Engine.ts"
+import type { DecoderOptions } from "../engine/EngineOptions.ts"
 import type {
   GenerateRequest,
   ModelTarget,

@@ -1,164 +1,197 @@
 /**
- * The boundary between this process and a model's: starts it, speaks with it, hears when it dies or goes silent, ends it.
+ * The boundary between this process and an engine's, which holds one model or several: hears when it dies or goes silent,
+ * says why, and ends it.
  *
- * It never starts a second one: restarting is the supervisor's decision, which waits on `died`.
+ * It never starts a second one: restarting is the supervisor's decision, which waits on `EngineModel.died`.
  */
-import { type ChildProcess, fork } from "node:child_process"
 import { Deferred, Effect, Exit, Result, type Scope } from "effect"
 import { oneLine } from "../inference/folder/modelFolder.ts"
-import { RetryableModelCrash } from "../ModelTarget.ts"
-import { type ChildMessage, decodeChildMessage, encodeHostMessage, type HostMessage } from "./protocol.ts"
-
-/** Sources run as they are, an installed package as it was built: the worker lies beside this file either way. */
-const WORKER = new URL(`./engineWorker.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url)
+import type { CrashReason } from "../ModelTarget.ts"
+import { type EngineChannel, forkChannel, threadChannel } from "./EngineChannel.ts"
+import { type Death, EngineModel, type ModelHost } from "./EngineModel.ts"
+import { decodeChildFrame, encodeHostFrame, type HostMessage } from "./protocol.ts"
+import { StepWatch } from "./StepWatch.ts"
 
 /** Of what the child writes to stderr, this much is kept for the message about its death. */
 const STDERR_LENGTH_MAX = 2000
 
 /** The line that says what went wrong, else all of it: Node puts its source before it and the stack behind. */
 const lastWords = (stderr: string): string =>
-  oneLine(stderr.split("\n").find((line) => /^\w*Error: |terminate called|what\(\):|fatal|abort/i.test(line)) ?? stderr)
+  oneLine(
+    stderr.split("\n").find((line) => /^\w*Error\b.*: |terminate called|what\(\):|fatal|abort/i.test(line)) ?? stderr,
+  )
+
+/** What V8, the C++ library, onnxruntime and the kernel say when there is no memory left. */
+const OUT_OF_MEMORY = /out of memory|allocation failed|bad_alloc|failed to allocate|cannot allocate memory|ENOMEM/i
 
 export interface ProcessOptions {
-  readonly model: string
+  readonly isolation: "process" | "thread"
   readonly env: Readonly<Record<string, string>>
+  readonly heapBytesMax: number | undefined
+  readonly silenceMsMin: number
   readonly silenceMsMax: number
   readonly stopMsMax: number
 }
 
-/** Called with each message about one request, and once with the crash if there is one. */
-export interface RequestListener {
-  readonly onMessage: (message: Exclude<ChildMessage, { _tag: "Loaded" | "Refused" | "Working" }>) => void
-  readonly onCrash: (crash: RetryableModelCrash) => void
-}
-
-type LoadAnswer = Extract<ChildMessage, { _tag: "Loaded" | "Refused" }>
-
-export class EngineProcess {
-  readonly pid: number
-  readonly #child: ChildProcess
-  readonly #model: string
-  readonly #listeners = new Map<number, RequestListener>()
-  readonly #died = Deferred.makeUnsafe<never, RetryableModelCrash>()
-  readonly #answer = Deferred.makeUnsafe<LoadAnswer, RetryableModelCrash>()
+export class EngineProcess implements ModelHost {
+  readonly #channel: EngineChannel
+  readonly #models = new Map<number, EngineModel>()
+  readonly #gone = Deferred.makeUnsafe<void>()
+  readonly #watch: StepWatch
   #stderr = ""
-  #silentChecks = 0
+  #silentMs = 0
+  #heardAtMs = 0
   #lastId = 0
-  #crash: RetryableModelCrash | undefined
+  #death: Death | undefined
   /** Why we ended it ourselves, where we did. */
-  #ended: string | undefined
+  #ended: Pick<Death, "reason" | "how"> | undefined
 
-  constructor(child: ChildProcess, model: string) {
-    this.#child = child
-    this.#model = model
-    this.pid = child.pid ?? -1
-    child.stderr?.on("data", (bytes) => {
-      this.#stderr = (this.#stderr + String(bytes)).slice(-STDERR_LENGTH_MAX)
+  constructor(options: ProcessOptions) {
+    this.#watch = new StepWatch({ boundMsMin: options.silenceMsMin, boundMsMax: options.silenceMsMax })
+    const open = options.isolation === "thread" ? threadChannel : forkChannel
+    this.#channel = open(options, {
+      onMessage: (raw) => this.#receive(raw),
+      onError: (cause) => {
+        const how = `could not be started or spoken with: ${oneLine(cause)}`
+        this.#die({ reason: "unreachable", how, code: null, signal: null, cause })
+      },
+      onSaid: (text) => {
+        this.#stderr = (this.#stderr + text).slice(-STDERR_LENGTH_MAX)
+      },
+      onEnd: (code, signal) => this.#end(code, signal),
     })
-    child.on("message", (raw) => this.#receive(raw))
-    child.on("error", (cause) => this.#die(`could not be started or spoken with: ${oneLine(cause)}`, cause))
-    child.on("exit", (code, signal) => {
-      const how = this.#ended ?? (signal === null ? `ended with code ${code}` : `was killed by ${signal}`)
-      const said = lastWords(this.#stderr)
-      this.#die(said === "" ? how : `${how}; it said: ${said}`, null)
-    })
   }
 
-  /** Fails when the process is gone. */
-  get died(): Effect.Effect<never, RetryableModelCrash> {
-    return Deferred.await(this.#died)
+  get pid(): number {
+    return this.#channel.pid
   }
 
-  /** What it answers to `Load`. */
-  get loadAnswer(): Effect.Effect<LoadAnswer, RetryableModelCrash> {
-    return Deferred.await(this.#answer)
+  get title(): string {
+    return this.#channel.title
   }
 
-  /** Requests that have not been answered. */
-  get openRequests(): number {
-    return this.#listeners.size
+  get isGone(): boolean {
+    return this.#death !== undefined
+  }
+
+  /** Succeeds when the process is gone. */
+  get gone(): Effect.Effect<void> {
+    return Deferred.await(this.#gone)
   }
 
   nextId(): number {
     return ++this.#lastId
   }
 
-  send(message: HostMessage): void {
-    if (this.#child.connected) this.#child.send(encodeHostMessage(message), () => {})
+  /** A model that is yet to be loaded. */
+  addModel(name: string): EngineModel {
+    const id = this.nextId()
+    const model = new EngineModel(this, id, name)
+    if (this.#death === undefined) this.#models.set(id, model)
+    else model.die(this.#death)
+    return model
   }
 
-  /** Sends a request and hears of it until `close`. */
-  open(id: number, message: HostMessage, listener: RequestListener): void {
-    if (this.#crash !== undefined) {
-      listener.onCrash(this.#crash)
-      return
-    }
-    if (this.#listeners.size === 0) this.#silentChecks = 0
-    this.#listeners.set(id, listener)
-    this.send(message)
+  /** Has the process forget a model; what it is asked still fails as if the process had been stopped. */
+  removeModel(model: EngineModel): void {
+    model.leave()
+    for (const [id, other] of this.#models) if (other === model) this.#models.delete(id)
   }
 
-  /** Hears no more of a request; true where it was still open. */
-  close(id: number): boolean {
-    return this.#listeners.delete(id)
+  send(model: number, message: HostMessage): void {
+    if (this.#death === undefined) this.#channel.send(encodeHostFrame({ model, message }))
   }
 
-  /** To be called at even intervals: how many times in a row it owed an answer and had not said a word in between. */
-  checkSilence(): number {
-    this.#silentChecks = this.#listeners.size === 0 ? 0 : this.#silentChecks + 1
-    return this.#silentChecks
+  /** To be called before a request is sent. */
+  noteRequest(): void {
+    if (this.#owes) return
+    this.#silentMs = 0
+    this.#heardAtMs = performance.now()
   }
 
-  /** Ends it at once; `reason` completes "its process (pid) …". */
-  kill(reason: string): void {
-    this.#ended ??= reason
-    this.#child.kill("SIGKILL")
+  /** A step may take this long; see `StepWatch`. */
+  expectStep(stepMs: number): void {
+    this.#watch.expect(stepMs)
+  }
+
+  /** How long it may be silent while it owes an answer. */
+  get silenceMsBound(): number {
+    return this.#watch.boundMs
+  }
+
+  /**
+   * To be called after each `passedMs` of waiting: how much of it came after the last word of a process that owes an answer.
+   * Loading a model holds up those that are there, for as long as `loadMsMax` allows, and is no silence.
+   */
+  checkSilence(passedMs: number): number {
+    const isLoading = [...this.#models.values()].some((model) => model.isLoading)
+    this.#silentMs = this.#owes && !isLoading ? this.#silentMs + passedMs : 0
+    return this.#silentMs
+  }
+
+  /** Ends it at once; `how` completes "its process (pid) …". */
+  kill(reason: CrashReason, how: string): void {
+    this.#ended ??= { reason, how }
+    this.#channel.kill()
   }
 
   /** Asks it to end, and kills it where it does not within `stopMsMax`. */
   readonly stop = (stopMsMax: number): Effect.Effect<void> =>
     Effect.suspend(() => {
-      this.#ended ??= "was stopped"
-      if (this.#crash !== undefined) return Effect.void
-      this.send({ _tag: "Stop" })
-      return Effect.exit(this.died).pipe(
+      this.#ended ??= { reason: "stopped", how: "was stopped" }
+      if (this.#death !== undefined) return Effect.void
+      this.send(0, { _tag: "Stop" })
+      return this.gone.pipe(
         Effect.timeoutOrElse({
           duration: stopMsMax,
           orElse: () =>
             Effect.suspend(() => {
-              this.#child.kill("SIGKILL")
-              return Effect.exit(this.died)
+              this.#channel.kill()
+              return this.gone
             }),
         }),
       )
     })
 
-  #receive(raw: unknown): void {
-    this.#silentChecks = 0
-    const decoded = decodeChildMessage(raw)
-    if (Result.isFailure(decoded)) {
-      this.kill(`was killed because it sent what is no message (${oneLine(decoded.failure)})`)
-      return
-    }
-    const message = decoded.success
-    if (message._tag === "Working") return
-    if (message._tag === "Loaded" || message._tag === "Refused") {
-      Deferred.doneUnsafe(this.#answer, Exit.succeed(message))
-      return
-    }
-    this.#listeners.get(message.id)?.onMessage(message)
+  get #owes(): boolean {
+    for (const model of this.#models.values()) if (model.openRequests > 0) return true
+    return false
   }
 
-  #die(how: string, cause: unknown): void {
-    if (this.#crash !== undefined) return
-    const message = `Model "${this.#model}": its process (${this.pid}) ${how}.`
-    const crash = new RetryableModelCrash({ model: this.#model, message, cause })
-    this.#crash = crash
-    Deferred.doneUnsafe(this.#answer, Exit.fail(crash))
-    Deferred.doneUnsafe(this.#died, Exit.fail(crash))
-    const listeners = [...this.#listeners.values()]
-    this.#listeners.clear()
-    for (const listener of listeners) listener.onCrash(crash)
+  #receive(raw: unknown): void {
+    const atMs = performance.now()
+    if (this.#owes) this.#watch.note(atMs - this.#heardAtMs)
+    this.#silentMs = 0
+    this.#heardAtMs = atMs
+    const decoded = decodeChildFrame(raw)
+    if (Result.isFailure(decoded)) {
+      this.kill("unreachable", `was killed because it sent what is no message (${oneLine(decoded.failure)})`)
+      return
+    }
+    this.#models.get(decoded.success.model)?.receive(decoded.success.message)
+  }
+
+  #end(code: number | null, signal: NodeJS.Signals | null): void {
+    const said = lastWords(this.#stderr)
+    const withWords = (how: string) => (said === "" ? how : `${how}; it said: ${said}`)
+    const ending = { code, signal, cause: null }
+    if (this.#ended !== undefined) this.#die({ ...this.#ended, ...ending, how: withWords(this.#ended.how) })
+    else if (OUT_OF_MEMORY.test(this.#stderr)) {
+      this.#die({ ...ending, reason: "memory", how: withWords("ran out of memory") })
+    } else {
+      const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}`
+      const reason = signal === "SIGKILL" ? "killed" : signal === null ? "ended" : "aborted"
+      this.#die({ ...ending, reason, how: withWords(how) })
+    }
+  }
+
+  #die(death: Death): void {
+    if (this.#death !== undefined) return
+    this.#death = death
+    const models = [...this.#models.values()]
+    this.#models.clear()
+    for (const model of models) model.die(death)
+    Deferred.doneUnsafe(this.#gone, Exit.void)
   }
 }
 
@@ -166,40 +199,44 @@ export class EngineProcess {
 const CHECKS = 4
 
 /**
- * Kills a process that owes an answer and is silent for too long, at most a quarter of that span late. It counts checks
- * and not milliseconds: where this process itself was held up, its timers come before the messages that have piled up,
- * and by the clock a child that did its work would seem to have been silent.
+ * Kills a process that owes an answer and is silent for too long, at most a quarter of that span late. It counts the time
+ * that it has waited itself, and reads no clock: where this process was held up, its timers come before the messages that
+ * have piled up, and by the clock a child that did its work would seem to have been silent.
  */
-const watch = (process: EngineProcess, silenceMsMax: number): Effect.Effect<never> =>
+const watchSilence = (engine: EngineProcess): Effect.Effect<never> =>
   Effect.forever(
-    Effect.andThen(
-      Effect.sleep(silenceMsMax / CHECKS),
-      Effect.sync(() => {
-        // The first check may come right after the request.
-        if (process.checkSilence() <= CHECKS) return
-        process.kill(`was killed because it had not answered for ${silenceMsMax} ms (silenceMsMax)`)
-      }),
-    ),
+    Effect.suspend(() => {
+      const boundMs = engine.silenceMsBound
+      const passedMs = boundMs / CHECKS
+      return Effect.andThen(
+        Effect.sleep(passedMs),
+        Effect.sync(() => {
+          // The first check may come right after the request.
+          if (engine.checkSilence(passedMs) <= boundMs) return
+          engine.kill("hang", `was killed because it had not answered for ${Math.round(boundMs)} ms (silenceMsMax)`)
+        }),
+      )
+    }),
   )
 
-/** Starts a model's process; it is stopped when the scope closes. */
+/** Processes of this program that run engines: what its threads have to share the cores with. */
+let running = 0
+export const countProcesses = (): number => running
+
+/** Starts an engine's process, without a model; it is stopped when the scope closes. */
 export const startProcess = (options: ProcessOptions): Effect.Effect<EngineProcess, never, Scope.Scope> =>
   Effect.gen(function* () {
     const engine = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const child = fork(WORKER, [], {
-          serialization: "advanced",
-          // Flags of this process, as a test runner's loaders or a debugger's port, are not for the child.
-          execArgv: [],
-          env: { ...process.env, ...options.env },
-          stdio: ["ignore", "ignore", "pipe", "ipc"],
-          // A process group of its own: Ctrl-C reaches the host alone, which may then finish what it has begun.
-          detached: process.platform !== "win32",
-        })
-        return new EngineProcess(child, options.model)
+        running++
+        return new EngineProcess(options)
       }),
-      (engine) => engine.stop(options.stopMsMax),
+      (engine) =>
+        Effect.ensuring(
+          engine.stop(options.stopMsMax),
+          Effect.sync(() => running--),
+        ),
     )
-    yield* Effect.forkScoped(watch(engine, options.silenceMsMax))
+    yield* Effect.forkScoped(watchSilence(engine))
     return engine
   })

@@ -1,8 +1,8 @@
 /**
  * The boundary between the host and a model's process: every message that crosses it, as data, checked on both sides.
  *
- * They travel over Node's own IPC channel with `serialization: "advanced"`. A conversation is: one `Load`, answered by
- * `Loaded` or `Refused`; then any number of requests at once, each with an id of the host's choosing and each answered by
+ * They travel over Node's own IPC channel with `serialization: "advanced"`, or to a thread. With each model the conversation
+ * is: one `Load`, answered by `Loaded` or `Refused`; then any number of requests at once, each with an id of the host's choosing and each answered by
  * exactly one of `Finished`, `Encoded` and `Failed`, unless the host cancels it. While it has requests, the child is
  * never silent for longer than `HEARTBEAT_MS` plus one step.
  */
@@ -26,6 +26,23 @@ const Overflow = Schema.Literals(["refuse", "drop-oldest"])
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
+/** So many, or as many as suit the size of the weights, up to the cores that there are for each engine; see `decideThreads`. */
+export const Threads = Schema.Union([between(1, 256), Schema.Struct({ autoUpTo: between(1, 256) })])
+export type Threads = typeof Threads.Type
+
+/** Faults that tests and demos can have a model's process suffer, on the spot. */
+export const Fault = Schema.Literals([
+  /** `abort()` in native code. */
+  "abort",
+  /** Never comes back from what it does. */
+  "hang",
+  /** Takes memory outside of the JavaScript heap, up to 1 GiB, as weights and caches do. */
+  "exhaustMemory",
+  /** Takes JavaScript heap. */
+  "exhaustHeap",
+])
+export type Fault = typeof Fault.Type
+
 /** What a child has to know before it can run anything. Defaults are filled in by `Engine`, whose options say the units. */
 export const EngineSettings = Schema.Struct({
   kind: Schema.Literals(["decoder", "encoder"]),
@@ -33,7 +50,9 @@ export const EngineSettings = Schema.Struct({
   folder: Schema.NonEmptyString,
   dtype: Dtype,
   provider: Schema.String,
-  intraOpNumThreads: between(1, 256),
+  /** What else the provider is told, e.g. `deviceId`. */
+  providerOptions: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Number, Schema.Boolean])),
+  intraOpNumThreads: Threads,
   slots: between(1, 256),
   batching: Schema.Boolean,
   prefillChunkTokens: between(1, 4096),
@@ -72,8 +91,11 @@ export const HostMessage = Schema.Union([
   Schema.TaggedStruct("Cancel", { id: Id }),
   /** Fault injection: wait before each step. */
   Schema.TaggedStruct("SetStepDelay", { delayMs: Schema.Number }),
+  Schema.TaggedStruct("SufferFault", { fault: Fault }),
   Schema.TaggedStruct("AskCounters", { id: Id }),
-  /** End as soon as the running step is over. */
+  /** Forget the model; its requests are over. */
+  Schema.TaggedStruct("Unload", {}),
+  /** To the process and none of its models: end as soon as the running step is over. */
   Schema.TaggedStruct("Stop", {}),
 ])
 export type HostMessage = typeof HostMessage.Type
@@ -98,6 +120,8 @@ const Loaded = Schema.TaggedStruct("Loaded", {
   labels: Schema.Array(Schema.String),
   dimensions: Schema.optionalKey(Schema.Int),
   path: Schema.optionalKey(DecodingPath),
+  /** How long the longest step can be expected to take, ms; absent where it was not measured. */
+  longestStepMs: Schema.optionalKey(Schema.Number),
 })
 export type Loaded = typeof Loaded.Type
 
@@ -142,7 +166,12 @@ export const ChildMessage = Schema.Union([
 ])
 export type ChildMessage = typeof ChildMessage.Type
 
-export const encodeHostMessage = Schema.encodeSync(HostMessage)
-export const decodeHostMessage = Schema.decodeUnknownResult(HostMessage)
-export const encodeChildMessage = Schema.encodeSync(ChildMessage)
-export const decodeChildMessage = Schema.decodeUnknownResult(ChildMessage)
+const Model = Schema.Int
+/** A process may hold several models: each message says whose it is, by a number of the host's choosing. */
+const HostFrame = Schema.Struct({ model: Model, message: HostMessage })
+const ChildFrame = Schema.Struct({ model: Model, message: ChildMessage })
+
+export const encodeHostFrame = Schema.encodeSync(HostFrame)
+export const decodeHostFrame = Schema.decodeUnknownResult(HostFrame)
+export const encodeChildFrame = Schema.encodeSync(ChildFrame)
+export const decodeChildFrame = Schema.decodeUnknownResult(ChildFrame)

@@ -2,7 +2,7 @@
  * The boundary between tests and decoders without an engine: the steps themselves, in this process.
  */
 import { Effect } from "effect"
-import { settingsOf } from "../../src/engine/Engine.ts"
+import { settingsOf } from "../../src/engine/EngineOptions.ts"
 import type { DecoderOptions } from "../../src/index.ts"
 import type { DecoderStep, KvSlot } from "../../src/inference/decoding/DecoderStep.ts"
 import { openStep } from "../../src/inference/decoding/loadDecoder.ts"

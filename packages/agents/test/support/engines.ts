@@ -3,7 +3,7 @@
  */
 import { fileURLToPath } from "node:url"
 import { Effect, Exit, Scope, Stream } from "effect"
-import type { DecoderOptions, EncoderOptions } from "../../src/engine/Engine.ts"
+import type { DecoderOptions, EncoderOptions } from "../../src/engine/EngineOptions.ts"
 import {
   Engine,
   type GenerateFailure,

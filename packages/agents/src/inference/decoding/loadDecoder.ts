@@ -134,11 +134,10 @@ const rewriteForBatches = (settings: EngineSettings, folder: ModelFolder): Rewri
 
 /** Answers in turns: what every graph allows. */
 const openInTurns = Effect.fnUntraced(function* (settings: EngineSettings, folder: ModelFolder) {
-  const { intraOpNumThreads, provider } = settings
   const graph = yield* Effect.fromResult(readDecoderGraph(folder))
   // The cache never has to leave the device: it is fed back as it is.
-  const keepOnDevice = provider === "webgpu" ? graph.kv.map(({ present }) => present) : []
-  const session = yield* openSession({ folder, provider, intraOpNumThreads, keepOnDevice })
+  const keepOnDevice = settings.provider === "webgpu" ? graph.kv.map(({ present }) => present) : []
+  const session = yield* openSession({ ...settings, folder, keepOnDevice })
   return { graph, step: makeConcatDecoder(session, graph) }
 })
 
@@ -148,8 +147,8 @@ const openInBatches = Effect.fnUntraced(function* (
   folder: ModelFolder,
   model: RewrittenModel,
 ) {
-  const { intraOpNumThreads, provider, slots: rowsMax } = settings
-  const session = yield* openSession({ folder, bytes: model.bytes, provider, intraOpNumThreads, keepOnDevice: [] })
+  const { slots: rowsMax } = settings
+  const session = yield* openSession({ ...settings, folder, bytes: model.bytes, keepOnDevice: [] })
   const graph = yield* Effect.fromResult(readDecoderGraph(folder))
   const freshOutputs = graph.kv.map(({ present }) => model.freshOf.get(present) ?? present)
   return { graph, step: new BatchDecoder({ session, graph, freshOutputs, rowsMax }) }

@@ -25,8 +25,7 @@ export const loadEncoder = Effect.fnUntraced(function* (
   world: WorkerContext,
 ): Effect.fn.Return<LoadedEngine, TerminalModelFailure> {
   const folder = yield* readModelFolder(settings.name, settings.folder, settings.dtype)
-  const { intraOpNumThreads, provider } = settings
-  const session = yield* openSession({ folder, provider, intraOpNumThreads, keepOnDevice: [] })
+  const session = yield* openSession({ ...settings, folder, keepOnDevice: [] })
   const graph = yield* Effect.fromResult(readEncoderGraph(session.inputMetadata, session.outputMetadata, folder))
   const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, folder.config.vocab_size))
   const lengthMax = contextLengthOf(folder) ?? DEFAULT_LENGTH_MAX

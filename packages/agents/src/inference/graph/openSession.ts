@@ -4,7 +4,9 @@
  */
 import { Effect } from "effect"
 import { InferenceSession } from "onnxruntime-node"
+import type { EngineSettings, Threads } from "../../engine/protocol.ts"
 import { type ModelFolder, modelFailure, oneLine } from "../folder/modelFolder.ts"
+import { decideThreads, weightsBytes } from "./decideThreads.ts"
 
 /** Warnings of onnxruntime are about its own placement of nodes; errors come as exceptions anyway. */
 const LOG_SEVERITY_ERROR = 3
@@ -19,15 +21,17 @@ interface SessionPlan {
   /** The model's bytes, where they are not those of the file. */
   readonly bytes?: Uint8Array
   readonly provider: string
-  readonly intraOpNumThreads: number
+  /** What else the provider is told, e.g. `deviceId`. */
+  readonly providerOptions: EngineSettings["providerOptions"]
+  readonly intraOpNumThreads: Threads
   /** Outputs that stay where the provider computes them; all others come to the CPU. */
   readonly keepOnDevice: ReadonlyArray<string>
 }
 
 const sessionOptions = (plan: SessionPlan): InferenceSession.SessionOptions => {
   const options: InferenceSession.SessionOptions = {
-    executionProviders: [plan.provider],
-    intraOpNumThreads: plan.intraOpNumThreads,
+    executionProviders: [{ ...plan.providerOptions, name: plan.provider }],
+    intraOpNumThreads: decideThreads(plan.intraOpNumThreads, weightsBytes(plan.folder.weightsPath)),
     interOpNumThreads: 1,
     executionMode: "sequential",
     graphOptimizationLevel: "all",
