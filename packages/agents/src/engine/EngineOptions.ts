@@ -87,7 +87,15 @@ const usableBytes = (): number => {
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
 }
 
-export const settingsOf = (kind: EngineSettings["kind"], options: DecoderOptions & EncoderOptions): EngineSettings => ({
+/** What only one kind of engine has to be told. */
+export type OwnSettings = Pick<EngineSettings, "tensors">
+
+export const settingsOf = (
+  kind: EngineSettings["kind"],
+  options: DecoderOptions & EncoderOptions,
+  own: OwnSettings = {},
+): EngineSettings => ({
+  ...own,
   kind,
   name: options.name ?? basename(resolve(options.folder)),
   folder: resolve(options.folder),

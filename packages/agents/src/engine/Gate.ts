@@ -6,7 +6,7 @@ import { Effect, type Schema } from "effect"
 import { modelFailure, oneLine } from "../inference/folder/modelFolder.ts"
 import { RetryableModelBusy } from "../ModelTarget.ts"
 import type { EngineModel, RequestListener } from "./EngineModel.ts"
-import type { Encode, Generate } from "./protocol.ts"
+import type { Encode, Generate, Run } from "./protocol.ts"
 
 export interface Gate {
   readonly process: EngineModel
@@ -31,7 +31,7 @@ export const invalid = (name: string) => (error: Schema.SchemaError) =>
   modelFailure(name)("request", `the request is not valid: ${oneLine(error)}.`)
 
 /** Sends a request; when the scope closes before it is answered, it is cancelled. */
-export const openRequest = (process: EngineModel, message: Generate | Encode, listener: RequestListener) =>
+export const openRequest = (process: EngineModel, message: Generate | Encode | Run, listener: RequestListener) =>
   Effect.acquireRelease(
     Effect.sync(() => process.open(message.id, message, listener)),
     () =>

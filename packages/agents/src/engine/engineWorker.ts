@@ -10,6 +10,7 @@ import { parentPort } from "node:worker_threads"
 import { Effect, Result } from "effect"
 import { type LoadedEngine, loadDecoder, type WorkerContext } from "../inference/decoding/loadDecoder.ts"
 import { loadEncoder } from "../inference/encoding/loadEncoder.ts"
+import { loadTensors } from "../inference/tensors/loadTensors.ts"
 import {
   type ChildMessage,
   decodeHostFrame,
@@ -40,7 +41,7 @@ const makeWorld = (model: number): WorkerContext => ({
   },
 })
 
-const LOADERS = { decoder: loadDecoder, encoder: loadEncoder } as const
+const LOADERS = { decoder: loadDecoder, encoder: loadEncoder, tensors: loadTensors } as const
 
 const engines = new Map<number, LoadedEngine>()
 /** Models that are being loaded, and were not unloaded meanwhile. */
@@ -85,6 +86,9 @@ const receive = (model: number, message: HostMessage): void => {
       break
     case "Encode":
       engine?.encode?.(message)
+      break
+    case "Run":
+      engine?.run?.(message)
       break
     case "Cancel":
       engine?.cancel(message.id)

@@ -2,8 +2,9 @@
  * The boundary between the host and a model's process: every message that crosses it, as data, checked on both sides.
  *
  * They travel over Node's own IPC channel with `serialization: "advanced"`, or to a thread. With each model the conversation
- * is: one `Load`, answered by `Loaded` or `Refused`; then any number of requests at once, each with an id of the host's choosing and each answered by
- * exactly one of `Finished`, `Encoded` and `Failed`, unless the host cancels it. While it has requests, the child is
+ * is: one `Load`, answered by `Loaded` or `Refused`; then any number of requests at once, each with an id of the host's
+ * choosing and each answered by exactly one of `Finished`, `Encoded`, `Ran` and `Failed`, unless the host cancels it. While
+ * it has requests, the child is
  * never silent for longer than `HEARTBEAT_MS` plus one step.
  */
 import { Schema } from "effect"
@@ -17,6 +18,7 @@ import {
   TerminalModelFailure,
   TerminalPromptTooLong,
 } from "../ModelTarget.ts"
+import { NamedTensors, TensorSpec } from "../TensorValue.ts"
 
 /** How often a working child says so; far below any sensible watchdog bound, far above the cost of a message. */
 export const HEARTBEAT_MS = 250
@@ -45,8 +47,9 @@ export type Fault = typeof Fault.Type
 
 /** What a child has to know before it can run anything. Defaults are filled in by `Engine`, whose options say the units. */
 export const EngineSettings = Schema.Struct({
-  kind: Schema.Literals(["decoder", "encoder"]),
+  kind: Schema.Literals(["decoder", "encoder", "tensors"]),
   name: Schema.NonEmptyString,
+  /** Of kind `tensors` the ONNX file itself. */
   folder: Schema.NonEmptyString,
   dtype: Dtype,
   provider: Schema.String,
@@ -60,6 +63,14 @@ export const EngineSettings = Schema.Struct({
   cachedBytesMax: between(0, Number.MAX_SAFE_INTEGER),
   contextBytesMax: between(1, Number.MAX_SAFE_INTEGER),
   batchTextsMax: between(1, 256),
+  /** Of kind `tensors`. */
+  tensors: Schema.optionalKey(
+    Schema.Struct({
+      batchMax: between(1, 4096),
+      bytesMax: between(1, Number.MAX_SAFE_INTEGER),
+      nanAllowed: Schema.Boolean,
+    }),
+  ),
 })
 export type EngineSettings = typeof EngineSettings.Type
 
@@ -83,11 +94,20 @@ export const Encode = Schema.TaggedStruct("Encode", {
 })
 export type Encode = typeof Encode.Type
 
+/** A graph, run once. */
+export const Run = Schema.TaggedStruct("Run", {
+  id: Id,
+  inputs: NamedTensors,
+  outputs: Schema.optionalKey(Schema.Array(Schema.String)),
+})
+export type Run = typeof Run.Type
+
 /** From the host to the child. */
 export const HostMessage = Schema.Union([
   Load,
   Generate,
   Encode,
+  Run,
   Schema.TaggedStruct("Cancel", { id: Id }),
   /** Fault injection: wait before each step. */
   Schema.TaggedStruct("SetStepDelay", { delayMs: Schema.Number }),
@@ -122,6 +142,9 @@ const Loaded = Schema.TaggedStruct("Loaded", {
   path: Schema.optionalKey(DecodingPath),
   /** How long the longest step can be expected to take, ms; absent where it was not measured. */
   longestStepMs: Schema.optionalKey(Schema.Number),
+  /** Of kind `tensors`. */
+  inputs: Schema.optionalKey(Schema.Array(TensorSpec)),
+  outputs: Schema.optionalKey(Schema.Array(TensorSpec)),
 })
 export type Loaded = typeof Loaded.Type
 
@@ -160,6 +183,7 @@ export const ChildMessage = Schema.Union([
   Schema.TaggedStruct("Tokens", { id: Id, tokenIds: Schema.Array(Schema.Int), text: Schema.String }),
   Finished,
   Encoded,
+  Schema.TaggedStruct("Ran", { id: Id, outputs: NamedTensors }),
   Schema.TaggedStruct("Failed", { id: Id, failure: RequestFailure }),
   Schema.TaggedStruct("Working", {}),
   Schema.TaggedStruct("Counters", { id: Id, counters: EngineCounters }),

@@ -13,6 +13,7 @@ import {
   type EncoderOptions,
   type EngineOptions,
   findWrongOption,
+  type OwnSettings,
   type Provider,
   settingsOf,
 } from "./EngineOptions.ts"
@@ -76,12 +77,13 @@ const partsOf = (provider: Provider): Pick<EngineSettings, "provider" | "provide
 export const startEngine = (
   kind: EngineSettings["kind"],
   options: DecoderOptions & EncoderOptions,
+  own: OwnSettings = {},
 ): Effect.Effect<Started, TerminalModelFailure | RetryableModelCrash, Scope.Scope> =>
   Effect.gen(function* () {
     const { name } = settingsOf(kind, options)
     const wrong = findWrongOption(options)
     if (wrong !== undefined) return yield* modelFailure(name)("request", `an option is not valid: ${wrong}.`)
-    const settings = yield* decodeSettings(settingsOf(kind, options)).pipe(
+    const settings = yield* decodeSettings(settingsOf(kind, options, own)).pipe(
       Effect.mapError((error) => modelFailure(name)("request", `an option is not valid: ${oneLine(error)}.`)),
     )
     const scope = yield* Effect.scope

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs"
 import { Effect, Result } from "effect"
-import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure } from "../../engine/protocol.ts"
+import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure, Run } from "../../engine/protocol.ts"
 import { type DecodingPath, type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
 import { ContextBudget } from "../cache/ContextBudget.ts"
 import { makePrefixCache } from "../cache/PrefixCache.ts"
@@ -32,11 +32,12 @@ export interface WorkerContext {
   readonly pause: Pause
 }
 
-/** A model that takes requests. A decoder has `generate`, an encoder `encode`. */
+/** A model that takes requests. A decoder has `generate`, an encoder `encode`, one of tensors `run`. */
 export interface LoadedEngine {
   readonly loaded: Loaded
   readonly generate?: (request: Generate) => void
   readonly encode?: (request: Encode) => void
+  readonly run?: (request: Run) => void
   readonly cancel: (id: number) => void
   readonly setStepDelayMs: (delayMs: number) => void
   readonly counters: () => {

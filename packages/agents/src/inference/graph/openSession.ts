@@ -17,7 +17,7 @@ const DAMAGED = /protobuf parsing failed|invalid[ _]protobuf|not a valid model|i
 const EXTERNAL_DATA = /external data|external initializer|model_path must not be empty/i
 
 interface SessionPlan {
-  readonly folder: ModelFolder
+  readonly folder: Pick<ModelFolder, "name" | "weightsPath">
   /** The model's bytes, where they are not those of the file. */
   readonly bytes?: Uint8Array
   readonly provider: string
