@@ -17,14 +17,14 @@ export const fixture = (name: string): string => fileURLToPath(new URL(`../fixtu
 export const trained = (name: string): string =>
   fileURLToPath(new URL(`../../../../apps/demo/models/${name}`, import.meta.url))
 
-const open = async <A, E>(make: Effect.Effect<A, E, Scope.Scope>) => {
+export const openScoped = async <A, E>(make: Effect.Effect<A, E, Scope.Scope>) => {
   const scope = Scope.makeUnsafe()
   const handle = await Effect.runPromise(make.pipe(Scope.provide(scope)))
   return { handle, close: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
 }
 
-export const openDecoder = (options: DecoderOptions) => open(Engine.decoder(options))
-export const openEncoder = (options: EncoderOptions) => open(Engine.encoder(options))
+export const openDecoder = (options: DecoderOptions) => openScoped(Engine.decoder(options))
+export const openEncoder = (options: EncoderOptions) => openScoped(Engine.encoder(options))
 
 export interface Answer {
   readonly tokenIds: ReadonlyArray<number>

@@ -113,7 +113,7 @@ export class TensorBatcher {
     const outputs = await this.#call(batch)
     this.#running = []
     if (Result.isFailure(outputs)) this.#fail(batch, "request", outputs.failure)
-    else batch.forEach((request, at) => this.#settle(request, outputs.success[at] ?? {}))
+    else for (const [at, request] of batch.entries()) this.#settle(request, outputs.success[at] ?? {})
     for (const { id } of batch) this.#cancelled.delete(id)
   }
 

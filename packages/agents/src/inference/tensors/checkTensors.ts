@@ -14,7 +14,7 @@ const isSize = (size: number): boolean => Number.isSafeInteger(size) && size >= 
 const isTensor = Schema.is(TensorValue)
 
 const arrayOf = (type: TensorType): string =>
-  type === "string" ? "an array of strings" : `${ELEMENT_ARRAYS[type].name}`
+  type === "string" ? "an array of strings" : `of class ${ELEMENT_ARRAYS[type].name}`
 
 /** What is wrong with one input. */
 const checkTensor = ({ dims: wanted, name, type }: TensorSpec, value: TensorValue): string | undefined => {
@@ -69,7 +69,7 @@ const findNaN = (value: TensorValue): number => {
   if (value.type === "float32" || value.type === "float64") {
     const { data } = value
     // Loops, because `findIndex` calls a function for each of some million elements.
-    for (let at = 0; at < data.length; at++) if (data[at] !== data[at]) return at
+    for (let at = 0; at < data.length; at++) if (Number.isNaN(data[at])) return at
   }
   if (value.type === "float16") {
     const { data } = value
