@@ -12,8 +12,8 @@ import { bytesOf, type NamedTensors, type TensorSpec } from "../TensorValue.ts"
 import { type EngineHandle, makeHandle } from "./EngineHandle.ts"
 import { DEFAULTS, type EngineOptions } from "./EngineOptions.ts"
 import { admit, type Gate, openRequest } from "./Gate.ts"
-import { describe, startEngine } from "./startEngine.ts"
 import type { Run } from "./protocol.ts"
+import { describe, startEngine } from "./startEngine.ts"
 
 export interface TensorOptions extends Omit<EngineOptions, "folder"> {
   /** The ONNX file. Data beside it, where it has any, is found by the names that it holds. */

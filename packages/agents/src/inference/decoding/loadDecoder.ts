@@ -4,7 +4,15 @@
  */
 import { readFileSync } from "node:fs"
 import { Effect, Result } from "effect"
-import type { ChildMessage, Encode, EngineSettings, Generate, Loaded, RequestFailure, Run } from "../../engine/protocol.ts"
+import type {
+  ChildMessage,
+  Encode,
+  EngineSettings,
+  Generate,
+  Loaded,
+  RequestFailure,
+  Run,
+} from "../../engine/protocol.ts"
 import { type DecodingPath, type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
 import { ContextBudget } from "../cache/ContextBudget.ts"
 import { makePrefixCache } from "../cache/PrefixCache.ts"

@@ -42,14 +42,17 @@ export const loadTensors = Effect.fnUntraced(function* (
   settings: EngineSettings,
   world: WorkerContext,
 ): Effect.fn.Return<LoadedEngine, TerminalModelFailure> {
-  const { folder: weightsPath, intraOpNumThreads, name, provider, tensors } = settings
+  const { folder: weightsPath, intraOpNumThreads, name, provider, providerOptions, tensors } = settings
   const fail = modelFailure(name)
   const { batchMax, bytesMax, nanAllowed } = tensors ?? { batchMax: 1, bytesMax: 0, nanAllowed: false }
   if (!existsSync(weightsPath) || !statSync(weightsPath).isFile()) {
     return yield* fail("missing", `there is no file ${weightsPath}; set \`file\` to where the ONNX file is.`)
   }
   const weights = yield* readWeights(dirname(weightsPath), basename(weightsPath), fail)
-  const session = yield* openSession({ folder: { name, weightsPath }, provider, intraOpNumThreads, keepOnDevice: [] })
+  const session = yield* openSession({
+    ...{ folder: { name, weightsPath }, provider, providerOptions, intraOpNumThreads },
+    keepOnDevice: [],
+  })
   const inputs = yield* Effect.fromResult(readSpecs(session.inputMetadata, fail))
   const outputs = yield* Effect.fromResult(readSpecs(session.outputMetadata, fail))
   const noBatches = batchMax > 1 ? whyNoBatches(inputs, outputs) : undefined
