@@ -13,6 +13,7 @@ export type { DecoderOptions, EncoderOptions, EngineOptions, Provider } from "./
 export type { ProcessTerms } from "./engine/ProcessTerms.ts"
 export type { EngineCounters, Fault } from "./engine/protocol.ts"
 export { TensorEngine, type TensorHandle, type TensorOptions } from "./engine/TensorEngine.ts"
+export { generateMany, type ManyRequest, SAMPLES_MAX, type SampleEvent, sampleSeed } from "./generateMany.ts"
 export { type FolderReport, inspectFolder } from "./inference/folder/inspectFolder.ts"
 export type { Dtype } from "./inference/folder/weightFiles.ts"
 export * from "./LanguageModel.ts"
