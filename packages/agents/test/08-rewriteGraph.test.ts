@@ -1,48 +1,51 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import fc from "fast-check"
 import { InferenceSession } from "onnxruntime-node"
 import { describe, expect, it } from "vitest"
+import { readModelFolder } from "../src/inference/folder/modelFolder.ts"
+import { readDecoderGraph } from "../src/inference/graph/DecoderGraph.ts"
+import { readOnnx } from "../src/inference/graph/readOnnx.ts"
 import { outputFreshRows } from "../src/inference/graph/rewriteGraph.ts"
 import { answer, fixture, openDecoder, trained, user } from "./support/engines.ts"
 
-const read = (folder: string, file: string): Uint8Array => readFileSync(join(folder, "onnx", file))
-const tiny = read(fixture("tiny-decoder"), "model.onnx")
+const tiny: Uint8Array = readFileSync(join(fixture("tiny-decoder"), "onnx/model.onnx"))
 
-describe("outputFreshRows", () => {
+describe("readOnnx", () => {
   it("refuses what is no model, cut off wherever, without throwing", () => {
-    expect(outputFreshRows(new Uint8Array(0))).toBeUndefined()
+    expect(readOnnx(new Uint8Array(0))).toBeUndefined()
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        expect(outputFreshRows(bytes)).toBeUndefined()
+        expect(readOnnx(bytes)).toBeUndefined()
       }),
     )
     fc.assert(
       // Six bytes, the operator set, follow the graph: without them it is onnxruntime that refuses it.
       fc.property(fc.nat({ max: tiny.length - 7 }), (length) => {
-        expect(outputFreshRows(tiny.subarray(0, length))).toBeUndefined()
+        expect(readOnnx(tiny.subarray(0, length))).toBeUndefined()
       }),
     )
   })
+})
 
-  it("leaves alone a graph without a cache", () => {
-    expect(outputFreshRows(read(fixture("tiny-encoder"), "model.onnx"))).toBeUndefined()
-  })
-
+describe("outputFreshRows", () => {
   it.each([
-    { name: "tiny-decoder", folder: fixture("tiny-decoder"), file: "model.onnx" },
-    { name: "tiny-decoder, fp16", folder: fixture("tiny-decoder"), file: "model_fp16.onnx" },
-    { name: "barista", folder: trained("barista"), file: "model.onnx" },
-    { name: "barista, int8", folder: trained("barista"), file: "model_quantized.onnx" },
-  ])("makes a model of $name that gives logits and the new rows", async ({ file, folder }) => {
-    const original = await InferenceSession.create(join(folder, "onnx", file))
-    const rewritten = outputFreshRows(read(folder, file))
-    const session = await InferenceSession.create(rewritten!.bytes)
+    { name: "tiny-decoder", folder: fixture("tiny-decoder"), dtype: "fp32" },
+    { name: "tiny-decoder", folder: fixture("tiny-decoder"), dtype: "fp16" },
+    { name: "barista", folder: trained("barista"), dtype: "fp32" },
+    { name: "barista", folder: trained("barista"), dtype: "int8" },
+  ] as const)("makes a model of $name, $dtype, that gives logits and the new rows", async ({ dtype, folder }) => {
+    const read = await Effect.runPromise(readModelFolder("m", folder, dtype))
+    const decoder = Result.getOrThrow(readDecoderGraph(read))
+    const rewritten = outputFreshRows(readFileSync(read.weightsPath), read.graph, decoder)
+    if ("refused" in rewritten) throw new Error(rewritten.refused)
+    const original = await InferenceSession.create(read.weightsPath)
+    const session = await InferenceSession.create(rewritten.bytes)
     expect(session.inputNames).toEqual(original.inputNames)
-    expect(rewritten!.inputNames).toEqual(original.inputNames)
-    expect(session.outputNames).toEqual(original.outputNames.map((name) => rewritten!.freshOf.get(name) ?? name))
-    expect([...rewritten!.freshOf.keys()]).toEqual(original.outputNames.filter((name) => name.startsWith("present.")))
+    expect([...session.outputNames].sort()).toEqual(["logits", ...rewritten.freshOutputs].sort())
+    expect(rewritten.freshOutputs.length).toBe(original.outputNames.length - 1)
+    expect(rewritten.freshOutputs.filter((name) => name.startsWith("present."))).toEqual([])
     await Promise.all([original.release(), session.release()])
   })
 })

@@ -43,11 +43,16 @@ export interface DecoderOptions extends EngineOptions {
   /** Answers made at once. Default 8, 1 to 256: more of them get through in all, each more slowly, with a cache each. */
   readonly slots?: number
   /**
-   * Whether answers share steps. Default true, where the graph allows it: a float cache appended with Concat, inputs
-   * attention_mask and position_ids, on the CPU, and no activations quantised as it runs. Sums are rounded differently
-   * in larger batches, so where two tokens are equally likely to six digits, company can decide; false rules that out.
+   * Whether answers share steps. Default true, where the graph allows it, on the CPU; `describe.path` says whether it does,
+   * and why. Sums are rounded differently in larger batches, so where two tokens are equally likely to six digits, company
+   * can decide; false rules that out.
    */
   readonly batching?: boolean
+  /**
+   * Whether a graph that was rewritten so that answers can share steps is run a few tokens against the one it was made of,
+   * when it is loaded. Default true; false loads sooner (the weights are opened once and not twice), and trusts it.
+   */
+  readonly checkRewrite?: boolean
   /** Tokens of a prompt that one step reads. Default 128, 1 to 4096: a cancel waits no longer than such a step. */
   readonly prefillChunkTokens?: number
   /**
@@ -75,6 +80,7 @@ export const DEFAULTS = {
   loadMsMax: 120_000,
   slots: 8,
   batching: true,
+  checkRewrite: true,
   prefillChunkTokens: 128,
   cachedConversationsMax: 16,
   cachedBytesMax: 256 * 1024 * 1024,
@@ -105,6 +111,7 @@ export const settingsOf = (
   intraOpNumThreads: typeof options.intraOpNumThreads === "number" ? options.intraOpNumThreads : { autoUpTo: 1 },
   slots: options.slots ?? DEFAULTS.slots,
   batching: options.batching ?? DEFAULTS.batching,
+  checkRewrite: options.checkRewrite ?? DEFAULTS.checkRewrite,
   prefillChunkTokens: options.prefillChunkTokens ?? DEFAULTS.prefillChunkTokens,
   cachedConversationsMax: options.cachedConversationsMax ?? DEFAULTS.cachedConversationsMax,
   cachedBytesMax: options.cachedBytesMax ?? DEFAULTS.cachedBytesMax,

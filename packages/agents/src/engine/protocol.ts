@@ -58,6 +58,7 @@ export const EngineSettings = Schema.Struct({
   intraOpNumThreads: Threads,
   slots: between(1, 256),
   batching: Schema.Boolean,
+  checkRewrite: Schema.Boolean,
   prefillChunkTokens: between(1, 4096),
   cachedConversationsMax: between(0, 100_000),
   cachedBytesMax: between(0, Number.MAX_SAFE_INTEGER),

@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import { settingsOf } from "../../src/engine/EngineOptions.ts"
 import type { DecoderOptions } from "../../src/index.ts"
 import type { DecoderStep, KvSlot } from "../../src/inference/decoding/DecoderStep.ts"
-import { openStep } from "../../src/inference/decoding/loadDecoder.ts"
+import { openStep } from "../../src/inference/decoding/openStep.ts"
 import { readModelFolder } from "../../src/inference/folder/modelFolder.ts"
 
 // As in the engine's own process (engineWorker.ts), which says why.

@@ -9,7 +9,7 @@
 import { type KvNumbers, type KvSegment, type KvShape, makeKvNumbers, shapeBytes, sliceSegment } from "./KvSegment.ts"
 
 /** Copying everything for a new capacity once in 64 tokens costs less than 2 % of the steps in between. */
-const CAPACITY_STEP = 64
+export const CAPACITY_STEP = 64
 
 export class KvArena {
   readonly #shapes: ReadonlyArray<KvShape>

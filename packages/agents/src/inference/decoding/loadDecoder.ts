@@ -2,7 +2,6 @@
  * The boundary between a model folder and a decoder that takes requests: everything that can be wrong is found here, and
  * what a request leaves open is filled in here. Runs in the model's process.
  */
-import { readFileSync } from "node:fs"
 import { Effect, Result } from "effect"
 import type {
   ChildMessage,
@@ -13,13 +12,10 @@ import type {
   RequestFailure,
   Run,
 } from "../../engine/protocol.ts"
-import { type DecodingPath, type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
+import { type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
 import { ContextBudget } from "../cache/ContextBudget.ts"
 import { makePrefixCache } from "../cache/PrefixCache.ts"
 import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
-import { type DecoderGraph, readDecoderGraph } from "../graph/DecoderGraph.ts"
-import { openSession } from "../graph/openSession.ts"
-import { outputFreshRows, type RewrittenModel } from "../graph/rewriteGraph.ts"
 import { planSampling } from "../sampling/planSampling.ts"
 import { type GenerationStart, type PrefillRules, replay } from "../scheduling/Generation.ts"
 import { Scheduler } from "../scheduling/Scheduler.ts"
@@ -27,9 +23,7 @@ import type { Pause } from "../scheduling/StepDelay.ts"
 import { makeAnswerText } from "../text/AnswerText.ts"
 import { fitPrompt } from "../text/fitPrompt.ts"
 import { type ModelTokenizer, makeModelTokenizer } from "../text/ModelTokenizer.ts"
-import { BatchDecoder } from "./BatchDecoder.ts"
-import { makeConcatDecoder } from "./ConcatDecoder.ts"
-import type { DecoderStep } from "./DecoderStep.ts"
+import { openStep } from "./openStep.ts"
 
 /** What the process needs of the world. */
 export interface WorkerContext {
@@ -118,72 +112,6 @@ const startGeneration = (
   })
   const { cacheKey, deadlineAtMs, id, resumeTokenIds } = request
   return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs, arrivedMs })
-}
-
-type Rewrite = { readonly model: RewrittenModel } | { readonly refused: string }
-
-/** Why answers are not to share steps whatever the graph; undefined where they may. */
-const mayNotShare = (settings: EngineSettings, folder: ModelFolder): string | undefined => {
-  if (!settings.batching) return "batching is switched off"
-  if (settings.provider !== "cpu") return `the execution provider ${settings.provider} keeps the cache on its device`
-  if (folder.stepSensitive) return "it quantises activations as it runs, so company would change an answer"
-  return folder.externalPaths.length > 0 ? "a part of its weights lies in files beside it" : undefined
-}
-
-/** The model's bytes with new rows as outputs, where answers may and can share steps. */
-const rewriteForBatches = (settings: EngineSettings, folder: ModelFolder): Rewrite => {
-  const refused = mayNotShare(settings, folder)
-  if (refused !== undefined) return { refused }
-  const model = outputFreshRows(readFileSync(folder.weightsPath))
-  if (model === undefined) return { refused: "its graph does not append to its cache in a way that is known" }
-  const lacking = ["attention_mask", "position_ids"].find((name) => !model.inputNames.includes(name))
-  if (lacking === undefined) return { model }
-  return { refused: `its graph has no input ${lacking}, so only rows of equal length could share a step` }
-}
-
-/** Answers in turns: what every graph allows. */
-const openInTurns = Effect.fnUntraced(function* (settings: EngineSettings, folder: ModelFolder) {
-  const graph = yield* Effect.fromResult(readDecoderGraph(folder))
-  // The cache never has to leave the device: it is fed back as it is.
-  const keepOnDevice = settings.provider === "webgpu" ? graph.kv.map(({ present }) => present) : []
-  const session = yield* openSession({ ...settings, folder, keepOnDevice })
-  return { graph, step: makeConcatDecoder(session, graph) }
-})
-
-/** Answers that share steps. */
-const openInBatches = Effect.fnUntraced(function* (
-  settings: EngineSettings,
-  folder: ModelFolder,
-  model: RewrittenModel,
-) {
-  const { slots: rowsMax } = settings
-  const session = yield* openSession({ ...settings, folder, bytes: model.bytes, keepOnDevice: [] })
-  const graph = yield* Effect.fromResult(readDecoderGraph(folder))
-  const freshOutputs = graph.kv.map(({ present }) => model.freshOf.get(present) ?? present)
-  return { graph, step: new BatchDecoder({ session, graph, freshOutputs, rowsMax }) }
-})
-
-interface OpenedStep {
-  readonly graph: DecoderGraph
-  readonly step: DecoderStep
-  readonly path: DecodingPath
-}
-
-/** Opens the weights in the better way, where they allow it. */
-export const openStep = (
-  settings: EngineSettings,
-  folder: ModelFolder,
-): Effect.Effect<OpenedStep, TerminalModelFailure> => {
-  const inTurns = (reason: string) =>
-    Effect.map(openInTurns(settings, folder), (opened) => ({ ...opened, path: { kind: "turns" as const, reason } }))
-  const rewrite = rewriteForBatches(settings, folder)
-  if ("refused" in rewrite) return inTurns(rewrite.refused)
-  const path = { kind: "batched" as const, reason: "its graph gives the new rows of its cache" }
-  return Effect.catch(
-    Effect.map(openInBatches(settings, folder, rewrite.model), (opened) => ({ ...opened, path })),
-    // A graph that cannot be opened once rewritten may still be opened as it is; if not, that failure is the true one.
-    () => inTurns("its graph cannot be opened once rewritten"),
-  )
 }
 
 /**

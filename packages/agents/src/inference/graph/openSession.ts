@@ -2,6 +2,7 @@
  * The boundary to onnxruntime-node: opens the weights on one execution provider, and tells a device that is not there
  * from weights that are no good.
  */
+import { dirname } from "node:path"
 import { Effect } from "effect"
 import { InferenceSession } from "onnxruntime-node"
 import type { EngineSettings, Threads } from "../../engine/protocol.ts"
@@ -17,16 +18,26 @@ const DAMAGED = /protobuf parsing failed|invalid[ _]protobuf|not a valid model|i
 const EXTERNAL_DATA = /external data|external initializer|model_path must not be empty/i
 
 interface SessionPlan {
-  readonly folder: Pick<ModelFolder, "name" | "weightsPath">
+  readonly folder: Pick<ModelFolder, "name" | "weightsPath"> & Partial<Pick<ModelFolder, "externalPaths">>
   /** The model's bytes, where they are not those of the file. */
   readonly bytes?: Uint8Array
   readonly provider: string
   /** What else the provider is told, e.g. `deviceId`. */
   readonly providerOptions: EngineSettings["providerOptions"]
   readonly intraOpNumThreads: Threads
+  /** Opens sooner and runs slower: no optimisation but what has to be, no weights laid out anew. Default false. */
+  readonly brief?: boolean
   /** Outputs that stay where the provider computes them; all others come to the CPU. */
   readonly keepOnDevice: ReadonlyArray<string>
 }
+
+const sessionEntries = (plan: SessionPlan): Readonly<Record<string, string>> => ({
+  ...(plan.brief ? { disable_prepacking: "1" } : {}),
+  // Bytes have no place on disk that files could lie beside.
+  ...(plan.bytes !== undefined && (plan.folder.externalPaths ?? []).length > 0
+    ? { model_external_initializers_file_folder_path: dirname(plan.folder.weightsPath) }
+    : {}),
+})
 
 const sessionOptions = (plan: SessionPlan): InferenceSession.SessionOptions => {
   const options: InferenceSession.SessionOptions = {
@@ -34,8 +45,9 @@ const sessionOptions = (plan: SessionPlan): InferenceSession.SessionOptions => {
     intraOpNumThreads: decideThreads(plan.intraOpNumThreads, weightsBytes(plan.folder.weightsPath)),
     interOpNumThreads: 1,
     executionMode: "sequential",
-    graphOptimizationLevel: "all",
+    graphOptimizationLevel: plan.brief ? "disabled" : "all",
     logSeverityLevel: LOG_SEVERITY_ERROR,
+    extra: { session: sessionEntries(plan) },
   }
   if (plan.keepOnDevice.length === 0) return options
   return {

@@ -75,12 +75,13 @@ export const encodeVarint = (value: number): ReadonlyArray<number> => {
 export const encodeNumber = (number: number, value: number): Uint8Array =>
   Uint8Array.from([...encodeVarint(number * 8), ...encodeVarint(value)])
 
+/** What stands before a string or a message of `length` bytes. */
+export const encodeHead = (number: number, length: number): Uint8Array =>
+  Uint8Array.from([...encodeVarint(number * 8 + LENGTH_DELIMITED), ...encodeVarint(length)])
+
 /** A field that holds a string or a message, in pieces that stand one behind the other. */
 export const encodeField = (number: number, ...content: ReadonlyArray<Uint8Array | string>): Uint8Array => {
   const pieces = content.map((piece) => (typeof piece === "string" ? Buffer.from(piece) : piece))
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
-  return Buffer.concat([
-    Uint8Array.from([...encodeVarint(number * 8 + LENGTH_DELIMITED), ...encodeVarint(length)]),
-    ...pieces,
-  ])
+  return Buffer.concat([encodeHead(number, length), ...pieces])
 }

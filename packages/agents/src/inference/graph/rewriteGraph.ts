@@ -3,134 +3,208 @@
  *
  * Exported decoders append with `present = Concat(past, new)` and output `present`: every step copies the whole cache out,
  * 46 to 66 % of its time at 512 to 1024 tokens (27M parameters). With `new` as the output the cache can stay where it is.
- * Only the list of outputs is written anew; all else is copied as it is. (The package onnx-proto reads these files too, but
- * turns every weight into an object first.)
+ * Where something else appends, the new rows are cut out of `present` inside the graph: of GroupQueryAttention at each
+ * row's own length, of all else at the end. One tensor of keys and values becomes two, because an arena's rows lie
+ * beside each other in each. All else is copied as it is.
  *
- * Wire format: https://protobuf.dev/programming-guides/encoding, fields: onnx.proto3 of ONNX 1.12.
+ * Whether what comes out is what it should be is not known here: `checkRewrite` runs both.
  */
-import { encodeField, encodeVarint, type Field, readFields, readVarint, textOf } from "./protobuf.ts"
+import type { DecoderGraph, KvTensor } from "./DecoderGraph.ts"
+import { encodeConstant, encodeInput, encodeNode, encodeOutput } from "./encodeOnnx.ts"
+import { bytesOf, encodeHead, readFields } from "./protobuf.ts"
+import { GRAPH_INPUT, GRAPH_OUTPUT, type OnnxGraph, type OnnxNode, readValue } from "./readOnnx.ts"
 
 const MODEL_GRAPH = 7
-const GRAPH_NODE = 1
-const GRAPH_INPUT = 11
-const GRAPH_OUTPUT = 12
-const NODE_INPUT = 1
-const NODE_OUTPUT = 2
-const NODE_OP_TYPE = 4
-const VALUE_NAME = 1
-const VALUE_TYPE = 2
-const TYPE_TENSOR = 1
-const TENSOR_ELEMENT = 1
-/** Elements that a cache may have: 32-bit and 16-bit floats. */
-const CACHE_ELEMENTS: ReadonlyArray<number | undefined> = [1, 10]
-/** A `ValueInfoProto` with no shape: the new rows' differs from that of the whole. */
-const encodeValue = (name: string, elementType: number): Uint8Array => {
-  const tensor = Uint8Array.from([...encodeVarint(TENSOR_ELEMENT * 8), ...encodeVarint(elementType)])
-  const type = encodeField(TYPE_TENSOR, tensor)
-  return Buffer.concat([encodeField(VALUE_NAME, name), encodeField(VALUE_TYPE, type)])
-}
-
-interface ConcatNode {
-  readonly past: string
-  readonly fresh: string
-}
-
-/** The node, where it is a Concat of two, and by the name of its output. */
-const readConcat = (node: Uint8Array): { readonly output: string; readonly concat: ConcatNode } | undefined => {
-  const inputs: Array<string> = []
-  const outputs: Array<string> = []
-  let opType = ""
-  for (const field of readFields(node)) {
-    if (field.number === NODE_INPUT) inputs.push(textOf(node, field))
-    else if (field.number === NODE_OUTPUT) outputs.push(textOf(node, field))
-    else if (field.number === NODE_OP_TYPE) opType = textOf(node, field)
-  }
-  const [past, fresh] = inputs
-  const [output] = outputs
-  if (opType !== "Concat" || inputs.length !== 2 || past === undefined || fresh === undefined || output === undefined) {
-    return undefined
-  }
-  return { output, concat: { past, fresh } }
-}
-
-/** The element type of a `ValueInfoProto`, where it is a tensor. */
-const readElementType = (value: Uint8Array): number | undefined => {
-  const inside = (bytes: Uint8Array, number: number): Uint8Array => {
-    const field = [...readFields(bytes)].find((candidate) => candidate.number === number)
-    return field === undefined ? new Uint8Array(0) : bytes.subarray(field.content, field.end)
-  }
-  const digits = inside(inside(inside(value, VALUE_TYPE), TYPE_TENSOR), TENSOR_ELEMENT)
-  return digits.length === 0 ? undefined : readVarint(digits, 0).value
-}
-
-const readName = (value: Uint8Array): string => {
-  const name = [...readFields(value)].find(({ number }) => number === VALUE_NAME)
-  return name === undefined ? "" : textOf(value, name)
-}
+/** GatherElements came with version 11, Slice with bounds as inputs with 10. */
+const OPSET_MIN = 11
+/** From this version on Squeeze and Unsqueeze are told their axes as an input. */
+const OPSET_AXES_AS_INPUT = 13
+/** Of GroupQueryAttention's inputs. */
+const GQA_SEQLENS = 5
+const END = 2n ** 63n - 1n
+/** Names that no exporter gives. */
+const OWN = "pontoon"
 
 export interface RewrittenModel {
   readonly bytes: Uint8Array
-  readonly inputNames: ReadonlyArray<string>
-  /** For each `present.*` that was an output, the name of the output that now gives its new rows. */
-  readonly freshOf: ReadonlyMap<string, string>
+  /** How it is fed now. */
+  readonly graph: DecoderGraph
+  /** Of each of `graph.kv`, the output with its new rows. */
+  readonly freshOutputs: ReadonlyArray<string>
 }
 
-/** The input that an output continues, by the names of exported decoders; undefined where it is no cache. */
-const pastName = (output: string): string | undefined =>
-  output.startsWith("present.") ? output.replace("present.", "past_key_values.") : undefined
+const elementOf = ({ type }: KvTensor): number => (type === "float32" ? 1 : 10)
 
-/** Each `present.*` that is its past with new rows behind, and the name of those. */
-const findFresh = (graph: Uint8Array, fields: ReadonlyArray<Field>): ReadonlyMap<string, string> => {
-  const freshOf = new Map<string, string>()
-  for (const field of fields) {
-    if (field.number !== GRAPH_NODE) continue
-    const found = readConcat(graph.subarray(field.content, field.end))
-    if (found !== undefined && pastName(found.output) === found.concat.past)
-      freshOf.set(found.output, found.concat.fresh)
+/** What is added to a graph on the way. */
+class Additions {
+  /** Before all other nodes, which need what they make. */
+  readonly before: Array<Uint8Array> = []
+  readonly after: Array<Uint8Array> = []
+  readonly #made = new Set<string>()
+  readonly #opset: number
+
+  constructor(opset: number) {
+    this.#opset = opset
   }
-  return freshOf
+
+  constant(values: number | bigint | ReadonlyArray<number | bigint>): string {
+    const name = `${OWN}_${typeof values === "object" ? `list_${values.join("_")}` : values}`
+    if (!this.#made.has(name)) this.before.push(encodeConstant(name, values))
+    this.#made.add(name)
+    return name
+  }
+
+  /** A node that is made once, however often it is asked for. */
+  once(name: string, make: (output: string) => ReadonlyArray<Uint8Array>): string {
+    const output = `${OWN}_${name}`
+    if (!this.#made.has(output)) this.after.push(...make(output))
+    this.#made.add(output)
+    return output
+  }
+
+  unsqueeze(input: string, output: string): Uint8Array {
+    return this.#opset >= OPSET_AXES_AS_INPUT
+      ? encodeNode("Unsqueeze", [input, this.constant([0])], output)
+      : encodeNode("Unsqueeze", [input], output, { axes: [0] })
+  }
 }
 
-const rewrite = (model: Uint8Array): RewrittenModel | undefined => {
-  const graphField = [...readFields(model)].find((field) => field.number === MODEL_GRAPH)
-  if (graphField === undefined) return undefined
-  const graph = model.subarray(graphField.content, graphField.end)
-  const fields = [...readFields(graph)]
-  const freshOf = findFresh(graph, fields)
-  const inputNames: Array<string> = []
-  const parts: Array<Uint8Array> = []
-  for (const field of fields) {
-    const value = graph.subarray(field.content, field.end)
-    if (field.number === GRAPH_INPUT) inputNames.push(readName(value))
-    const name = field.number === GRAPH_OUTPUT ? readName(value) : ""
-    const fresh = freshOf.get(name)
-    if (pastName(name) === undefined) parts.push(graph.subarray(field.start, field.end))
-    else {
-      const elementType = readElementType(value)
-      if (fresh === undefined || elementType === undefined || !CACHE_ELEMENTS.includes(elementType)) return undefined
-      parts.push(encodeField(GRAPH_OUTPUT, encodeValue(fresh, elementType)))
-    }
-  }
-  if (freshOf.size === 0) return undefined
-  const bytes = Buffer.concat([
-    model.subarray(0, graphField.start),
-    encodeField(MODEL_GRAPH, Buffer.concat(parts)),
-    model.subarray(graphField.end),
+/** The number of new tokens, `[1]`. */
+const tokensOf = (additions: Additions, inputIds: string): string =>
+  additions.once("tokens", (output) => [
+    encodeNode("Shape", [inputIds], `${output}_shape`),
+    encodeNode("Slice", [`${output}_shape`, additions.constant([1]), additions.constant([2])], output),
   ])
-  return { bytes, inputNames, freshOf }
+
+/** The last `tokens` of `present`, whose tokens are its last dimension but one. */
+const cutEnd = (additions: Additions, tensor: KvTensor, inputIds: string): string => {
+  const tokens = tokensOf(additions, inputIds)
+  const from = additions.once("from", (output) => [encodeNode("Neg", [tokens], output)])
+  const axis = additions.constant([tensor.joined ? 3 : 2])
+  return additions.once(`fresh_${tensor.present}`, (output) => [
+    encodeNode("Slice", [tensor.present, from, additions.constant([END]), axis], output),
+  ])
 }
 
 /**
- * Rewrites the outputs of a decoder with a cache of 32-bit or 16-bit floats.
+ * Of each row, the tokens from `seqlens + 1 - tokens` on: GroupQueryAttention puts them right behind the row's own, and its
+ * `seqlens_k` is each row's length with them, less one.
+ */
+const cutAtLength = (additions: Additions, tensor: KvTensor, seqlens: string, inputIds: string): string => {
+  const tokens = tokensOf(additions, inputIds)
+  const places = additions.once(`places_${seqlens}`, (output) => [
+    encodeNode("Cast", [seqlens], `${output}_wide`, { to: 7 }),
+    encodeNode("Reshape", [`${output}_wide`, additions.constant([-1, 1, 1, 1])], `${output}_last`),
+    encodeNode("Reshape", [tokens, additions.constant([])], `${output}_count`),
+    encodeNode("Add", [`${output}_count`, additions.constant(1)], `${output}_end`),
+    encodeNode("Range", [additions.constant(1), `${output}_end`, additions.constant(1)], `${output}_range`),
+    encodeNode("Sub", [`${output}_range`, `${output}_count`], `${output}_back`),
+    encodeNode("Reshape", [`${output}_back`, additions.constant([1, 1, -1, 1])], `${output}_offset`),
+    encodeNode("Add", [`${output}_last`, `${output}_offset`], output),
+  ])
+  const index = additions.once(`index_${seqlens}_${tensor.heads}_${tensor.headDim}`, (output) => [
+    encodeNode("Expand", [places, additions.constant([1, tensor.heads, 1, tensor.headDim])], output),
+  ])
+  return additions.once(`fresh_${tensor.present}`, (output) => [
+    encodeNode("GatherElements", [tensor.present, index], output, { axis: 2 }),
+  ])
+}
+
+interface Plan {
+  readonly graph: OnnxGraph
+  readonly decoder: DecoderGraph
+  readonly inputIds: string
+  readonly producers: ReadonlyMap<string, OnnxNode>
+  readonly additions: Additions
+}
+
+/** The name of what holds the new rows of a tensor; a reason where there can be none. */
+const findFresh = (plan: Plan, tensor: KvTensor): { readonly fresh: string } | { readonly refused: string } => {
+  const producer = plan.producers.get(tensor.present)
+  if (plan.decoder.append === "at-length") {
+    const seqlens = producer?.opType === "GroupQueryAttention" ? producer.inputs[GQA_SEQLENS] : undefined
+    return seqlens
+      ? { fresh: cutAtLength(plan.additions, tensor, seqlens, plan.inputIds) }
+      : { refused: `some of its layers append with GroupQueryAttention, and "${tensor.present}" does not` }
+  }
+  const [past, fresh] = producer?.inputs ?? []
+  if (producer?.opType === "Concat" && producer.inputs.length === 2 && past === tensor.past && fresh !== undefined) {
+    return { fresh }
+  }
+  return { fresh: cutEnd(plan.additions, tensor, plan.inputIds) }
+}
+
+/** Keys and values apart, as the arena holds them. */
+const splitJoined = (plan: Plan, tensor: KvTensor, fresh: string) =>
+  (["key", "value"] as const).map((part, at) => {
+    const output = `${OWN}_${tensor.present}_${part}`
+    plan.additions.after.push(encodeNode("Gather", [fresh, plan.additions.constant(at)], output, { axis: 0 }))
+    const past = `${tensor.past}.${part}`
+    plan.additions.before.push(plan.additions.unsqueeze(past, `${OWN}_${past}`))
+    const kv: KvTensor = { ...tensor, past, present: output, joined: false, heads: tensor.heads / 2 }
+    return { kv, output }
+  })
+
+const rewrite = (model: Uint8Array, plan: Plan): RewrittenModel | { readonly refused: string } => {
+  const { additions, decoder, graph } = plan
+  const outputs = new Map<string, ReadonlyArray<Uint8Array>>()
+  const inputs = new Map<string, ReadonlyArray<Uint8Array>>()
+  const kv: Array<KvTensor> = []
+  const freshOutputs: Array<string> = []
+  for (const tensor of decoder.kv) {
+    const found = findFresh(plan, tensor)
+    if ("refused" in found) return found
+    const parts = tensor.joined ? splitJoined(plan, tensor, found.fresh) : [{ kv: tensor, output: found.fresh }]
+    outputs.set(
+      tensor.present,
+      parts.map(({ output }) => encodeOutput(output, elementOf(tensor))),
+    )
+    if (tensor.joined) {
+      inputs.set(
+        tensor.past,
+        parts.map((part) =>
+          encodeInput(part.kv.past, elementOf(tensor), ["rows", part.kv.heads, `${OWN}_room`, part.kv.headDim]),
+        ),
+      )
+      const halves = parts.map((part) => `${OWN}_${part.kv.past}`)
+      additions.before.push(encodeNode("Concat", halves, tensor.past, { axis: 0 }))
+    }
+    kv.push(...parts.map((part) => part.kv))
+    freshOutputs.push(...parts.map(({ output }) => output))
+  }
+  const bytes = bytesOf(model, graph.field)
+  const copied: Array<Uint8Array> = []
+  for (const field of readFields(bytes)) {
+    const whole = bytes.subarray(field.start, field.end)
+    const name = () => readValue(bytesOf(bytes, field)).name
+    if (field.number === GRAPH_INPUT) copied.push(...(inputs.get(name()) ?? [whole]))
+    else if (field.number === GRAPH_OUTPUT) copied.push(...(outputs.get(name()) ?? [whole]))
+    else copied.push(whole)
+  }
+  const parts = [...additions.before, ...copied, ...additions.after]
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  const head = [model.subarray(0, graph.field.start), encodeHead(MODEL_GRAPH, length)]
+  const rewritten = Buffer.concat([...head, ...parts, model.subarray(graph.field.end)])
+  return { bytes: rewritten, graph: { ...decoder, kv }, freshOutputs }
+}
+
+/**
+ * Rewrites the outputs of a decoder.
  *
  * @param model the file's bytes; they are not changed
- * @returns undefined where a `present.*` is anything but its past with new rows behind, or the bytes are no ONNX model
+ * @param graph what `readOnnx` made of them
+ * @returns why it cannot be done, as one clause, where it cannot
  */
-export const outputFreshRows = (model: Uint8Array): RewrittenModel | undefined => {
-  try {
-    return rewrite(model)
-  } catch (error) {
-    if (error instanceof RangeError) return undefined
-    throw error
+export const outputFreshRows = (
+  model: Uint8Array,
+  graph: OnnxGraph,
+  decoder: DecoderGraph,
+): RewrittenModel | { readonly refused: string } => {
+  const inputIds = decoder.inputs.find(({ role }) => role === "input_ids")?.name
+  if (inputIds === undefined) return { refused: "its graph has no input input_ids" }
+  if (graph.opset < OPSET_MIN) {
+    return { refused: `its graph is of ONNX's operator set ${graph.opset}, and what would be added of ${OPSET_MIN}` }
   }
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)))
+  return rewrite(model, { graph, decoder, inputIds, producers, additions: new Additions(graph.opset) })
 }
