@@ -26,6 +26,8 @@ export interface EngineChannel {
   readonly pid: number
   /** What messages call it, e.g. `process (4711)`. */
   readonly title: string
+  /** What `kill` does to it: a clause about it begins so. */
+  readonly killed: "was killed" | "was abandoned"
   readonly send: (message: unknown) => void
   /** Ends it at once. A thread cannot be ended inside a step: it is abandoned, and `onEnd` is called all the same. */
   readonly kill: () => void
@@ -58,6 +60,7 @@ export const forkChannel = (options: ChannelOptions, events: ChannelEvents): Eng
   return {
     pid,
     title: `process (${pid})`,
+    killed: "was killed",
     send: (message) => {
       if (child.connected) child.send(message as object, () => {})
     },
@@ -93,6 +96,7 @@ export const threadChannel = (options: ChannelOptions, events: ChannelEvents): E
   return {
     pid: process.pid,
     title: `thread (${worker.threadId} of ${process.pid})`,
+    killed: "was abandoned",
     send: (message) => worker.postMessage(message),
     kill: () => {
       // It may still come to read this, and then it goes; it keeps nobody alive until then.

@@ -16,7 +16,7 @@ export interface ModelHost {
   /** To be called before a request is sent. */
   readonly noteRequest: () => void
   /** Ends it, and all its models, at once. */
-  readonly kill: (reason: CrashReason, how: string) => void
+  readonly kill: (reason: CrashReason, why: string) => void
 }
 
 /** Called with each message about one request, and once with the crash if there is one. */
@@ -100,8 +100,8 @@ export class EngineModel {
   }
 
   /** Ends the whole process at once. */
-  kill(reason: CrashReason, how: string): void {
-    this.#process.kill(reason, how)
+  kill(reason: CrashReason, why: string): void {
+    this.#process.kill(reason, why)
   }
 
   receive(message: ChildMessage): void {

@@ -129,9 +129,9 @@ export class EngineProcess implements ModelHost {
     return this.#silentMs
   }
 
-  /** Ends it at once; `how` completes "its process (pid) …". */
-  kill(reason: CrashReason, how: string): void {
-    this.#ended ??= { reason, how }
+  /** Ends it at once; `why` completes "its process (pid) was killed because …". */
+  kill(reason: CrashReason, why: string): void {
+    this.#ended ??= { reason, how: `${this.#channel.killed} because ${why}` }
     this.#channel.kill()
   }
 
@@ -165,7 +165,7 @@ export class EngineProcess implements ModelHost {
     this.#heardAtMs = atMs
     const decoded = decodeChildFrame(raw)
     if (Result.isFailure(decoded)) {
-      this.kill("unreachable", `was killed because it sent what is no message (${oneLine(decoded.failure)})`)
+      this.kill("unreachable", `it sent what is no message (${oneLine(decoded.failure)})`)
       return
     }
     this.#models.get(decoded.success.model)?.receive(decoded.success.message)
@@ -213,7 +213,7 @@ const watchSilence = (engine: EngineProcess): Effect.Effect<never> =>
         Effect.sync(() => {
           // The first check may come right after the request.
           if (engine.checkSilence(passedMs) <= boundMs) return
-          engine.kill("hang", `was killed because it had not answered for ${Math.round(boundMs)} ms (silenceMsMax)`)
+          engine.kill("hang", `it had not answered for ${Math.round(boundMs)} ms (silenceMsMax)`)
         }),
       )
     }),

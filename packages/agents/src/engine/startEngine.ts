@@ -41,7 +41,7 @@ const loadIn = (process: EngineProcess, settings: EngineSettings, loadMsMax: num
     const answer = yield* Effect.timeoutOrElse(model.loadAnswer, {
       duration: loadMsMax,
       orElse: () => {
-        model.kill("load", `was killed because it had not loaded ${settings.name} after ${loadMsMax} ms (loadMsMax)`)
+        model.kill("load", `it had not loaded ${settings.name} after ${loadMsMax} ms (loadMsMax)`)
         return model.loadAnswer
       },
     })
