@@ -13,22 +13,82 @@ export const ChatMessage = Schema.Struct({
 })
 export type ChatMessage = typeof ChatMessage.Type
 
-/** How the next token is chosen. Every part has a default; the model folder's generation_config.json comes between. */
+/** Schemas, expressions and grammars of more characters than this are refused: 64 Ki, twenty times a large tool's. */
+const FORMAT_LENGTH_MAX = 65_536
+
+const FormatText = Schema.NonEmptyString.check(Schema.isMaxLength(FORMAT_LENGTH_MAX))
+
+/**
+ * What an answer has to look like. Whatever the model's opinion, only tokens are drawn that keep it possible, and it is
+ * complete before `maxTokens`: when they run short, the shortest completion is written.
+ */
+export const AnswerFormat = Schema.Union([
+  /** JSON that fits this JSON Schema (draft 2020-12; docs/structuredOutput.md says which of its keywords). */
+  Schema.Struct({ json: Schema.Json }),
+  /** Text that matches this regular expression from its first to its last character. */
+  Schema.Struct({ regex: FormatText }),
+  /** Text that this grammar in EBNF describes, from its rule `root` on. */
+  Schema.Struct({ grammar: FormatText }),
+])
+export type AnswerFormat = typeof AnswerFormat.Type
+
+const TokenId = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const share = Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+/** The range of OpenAI's interface. */
+const penalty = Schema.Number.check(Schema.isBetween({ minimum: -2, maximum: 2 }))
+/** Lists of token ids are walked at every token, and stored with every request. */
+const TOKEN_IDS_MAX = 1024
+
+/**
+ * How the next token is chosen. Every part has a default; the model folder's generation_config.json comes between.
+ * docs/generation.md has them in a table, in the order in which they are applied.
+ */
 export const Sampling = Schema.Struct({
   /** 0 is greedy (default); higher is more varied. Range 0 to 10. */
   temperature: Schema.optionalKey(Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 10 }))),
   /** Only the k most probable tokens; 0 (default) is all of them. */
   topK: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
   /** Only the most probable tokens that together reach this probability; 1 (default) is all of them. */
-  topP: Schema.optionalKey(Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))),
-  /** Divides the logits of tokens already used (CTRL, arXiv 1909.05858); 1 (default) is off. */
+  topP: Schema.optionalKey(share),
+  /** Only tokens at least this fraction as probable as the best; 0 (default) is all of them. */
+  minP: Schema.optionalKey(share),
+  /** Only the tokens nearest to the expected surprise that together reach this probability; 1 (default) is all of them. */
+  typicalP: Schema.optionalKey(share),
+  /** Divides the logits of tokens already used, prompt included (CTRL, arXiv 1909.05858); 1 (default) is off. */
   repetitionPenalty: Schema.optionalKey(Schema.Number.check(Schema.isGreaterThan(0))),
+  /** Taken off the logit of each token that the answer has. Default 0, range -2 to 2; more brings in new tokens. */
+  presencePenalty: Schema.optionalKey(penalty),
+  /** Taken off it for each time that the answer has it. Default 0, range -2 to 2. */
+  frequencyPenalty: Schema.optionalKey(penalty),
+  /** No sequence of this many tokens comes twice, prompt included; 0 (default) is off. Range 0 to 1,024. */
+  noRepeatNgram: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1024 }))),
+  /** Added to the logits of single tokens: pairs of token id and -100 to 100; at most 1,024. */
+  logitBias: Schema.optionalKey(
+    Schema.Array(Schema.Tuple([TokenId, Schema.Number.check(Schema.isBetween({ minimum: -100, maximum: 100 }))])).check(
+      Schema.isMaxLength(TOKEN_IDS_MAX),
+    ),
+  ),
+  /** Tokens that are never drawn; at most 1,024. */
+  bannedTokenIds: Schema.optionalKey(Schema.Array(TokenId).check(Schema.isMaxLength(TOKEN_IDS_MAX))),
   /** Same seed, same prompt, same weights: same tokens. Default 0. */
   seed: Schema.optionalKey(Schema.Int),
   /** The text ends before the first of these; at most 16, matched across token borders. */
   stop: Schema.optionalKey(Schema.Array(Schema.String).check(Schema.isMaxLength(16))),
+  /** Tokens that end the answer, beside the model's own end tokens; they are not part of its text. At most 16. */
+  stopTokenIds: Schema.optionalKey(Schema.Array(TokenId).check(Schema.isMaxLength(16))),
+  /** Neither an end token nor a stop token is drawn before this many. Default 0; at most `maxTokens`. */
+  minTokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
   /** Upper bound of new tokens, counting resumed ones. Default 256. */
   maxTokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
+  /** Go on after the model's end token, as far as `maxTokens`. Default false. For measurements; not with a `format`. */
+  ignoreEnd: Schema.optionalKey(Schema.Boolean),
+  /**
+   * Tell the log-probability of each token, and of this many most probable ones beside it: 0 to 20. Default: none is told.
+   * They are of the model's own distribution, before any other part, temperature included.
+   */
+  logprobs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 20 }))),
+  /** What the answer has to look like. Default: anything. */
+  format: Schema.optionalKey(AnswerFormat),
 })
 export type Sampling = typeof Sampling.Type
 
@@ -74,11 +134,21 @@ export const GenerationTiming = Schema.Struct({
 })
 export type GenerationTiming = typeof GenerationTiming.Type
 
+/** What the model gave a token: natural logarithms, to four decimals. */
+export const TokenLogprobs = Schema.Struct({
+  logprob: Schema.Number,
+  /** The most probable tokens in its place, most probable first; as many as were asked for. */
+  top: Schema.Array(Schema.Struct({ tokenId: Schema.Int, logprob: Schema.Number })),
+})
+export type TokenLogprobs = typeof TokenLogprobs.Type
+
 /** New tokens. `text` holds whole characters only, and never a part of a stop string. */
 export interface TokensGenerated {
   readonly _tag: "Tokens"
   readonly tokenIds: ReadonlyArray<number>
   readonly text: string
+  /** One for each token, where they were asked for. */
+  readonly logprobs?: ReadonlyArray<TokenLogprobs>
 }
 
 export interface GenerationFinished {
@@ -127,6 +197,10 @@ export interface TargetDescription {
     readonly stop: boolean
     readonly resume: boolean
     readonly tokenIds: boolean
+    /** Absent where it can not. */
+    readonly logprobs?: boolean
+    /** Whether it keeps to `Sampling.format`. Absent where it can not. */
+    readonly format?: boolean
   }
 }
 

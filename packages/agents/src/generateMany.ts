@@ -5,7 +5,7 @@
  * Works on any target. Of a target that keeps nothing (`cachedConversationsMax: 0`, or a remote one) it only costs more.
  */
 import { Deferred, Effect, Stream } from "effect"
-import { uniformAt } from "./inference/sampling/sample.ts"
+import { uniformAt } from "./inference/sampling/uniformAt.ts"
 import {
   type GenerateFailure,
   type GenerateRequest,

@@ -4,6 +4,7 @@ import type { ChildMessage } from "../src/engine/protocol.ts"
 import { ContextBudget } from "../src/inference/cache/ContextBudget.ts"
 import { makePrefixCache } from "../src/inference/cache/PrefixCache.ts"
 import type { DecoderStep, KvSlot, StepRow } from "../src/inference/decoding/DecoderStep.ts"
+import { planSampling } from "../src/inference/sampling/planSampling.ts"
 import type { GenerationStart } from "../src/inference/scheduling/Generation.ts"
 import { Scheduler } from "../src/inference/scheduling/Scheduler.ts"
 import { makeAnswerText } from "../src/inference/text/AnswerText.ts"
@@ -79,7 +80,7 @@ const makeStart = (id: number, part: Partial<GenerationStart> & { readonly maxTo
   return {
     id,
     prompt: { tokenIds: [1, 2, 3] },
-    plan: { temperature: 0, topK: 0, topP: 1, repetitionPenalty: 1, seed: 0, stop: [], maxTokens },
+    plan: planSampling({ maxTokens }, {}, { contextLength: undefined, endTokenIds: [] }),
     text: makeAnswerText({
       decode: (tokenIds) => tokenIds.map((tokenId) => `${tokenId} `).join(""),
       isSpecial: () => false,

@@ -4,7 +4,7 @@
  */
 import { Task } from "@pontoon/runtime"
 import { Schema } from "effect"
-import { ChatMessage, GenerationTiming, Sampling, TerminalPromptTooLong, Usage } from "../ModelTarget.ts"
+import { ChatMessage, GenerationTiming, Sampling, TerminalPromptTooLong, TokenLogprobs, Usage } from "../ModelTarget.ts"
 
 /**
  * How an answer was taken up. `exact`: same weights, so the whole text equals the undisturbed one. `prefix`: another
@@ -37,7 +37,12 @@ export const GenerateChunk = Schema.Union([
     tokenizerHash: Schema.optionalKey(Schema.String),
     resumed: Schema.optionalKey(Resumed),
   }),
-  Schema.TaggedStruct("Tokens", { tokenIds: Schema.Array(Schema.Number), text: Schema.String }),
+  Schema.TaggedStruct("Tokens", {
+    tokenIds: Schema.Array(Schema.Number),
+    text: Schema.String,
+    /** One for each token, where `sampling.logprobs` asks for them. */
+    logprobs: Schema.optionalKey(Schema.Array(TokenLogprobs)),
+  }),
   Schema.TaggedStruct("Finished", {
     reason: FinishReason,
     usage: Usage,
@@ -51,6 +56,8 @@ export type GenerateChunk = typeof GenerateChunk.Type
 export const Generation = Schema.Struct({
   text: Schema.String,
   tokenIds: Schema.Array(Schema.Number),
+  /** One for each token, where `sampling.logprobs` asks for them. */
+  logprobs: Schema.optionalKey(Schema.Array(TokenLogprobs)),
   /** The model that finished it. */
   model: Schema.String,
   reason: FinishReason,

@@ -92,6 +92,7 @@ const generate = Effect.fnUntraced(function* (payload: GeneratePayload, actor: G
     ...(plan.resumed === undefined ? {} : { resumed: plan.resumed }),
   })
   const tokenIds = [...plan.tokenIds]
+  const logprobs = [...plan.logprobs]
   let text = plan.text
   const request = requestOf(payload, plan.tokenIds, actor.message.deadlineAtMs)
   const whole = yield* generate(request).pipe(
@@ -100,12 +101,14 @@ const generate = Effect.fnUntraced(function* (payload: GeneratePayload, actor: G
       (_, event) => {
         if (event._tag === "Tokens") {
           tokenIds.push(...event.tokenIds)
+          logprobs.push(...(event.logprobs ?? []))
           text += event.text
           return Effect.as(actor.emit(event), undefined)
         }
         const { _tag, ...ending } = event
         const resumed = plan.resumed === undefined ? plan.earlier : [...plan.earlier, plan.resumed]
-        const generation: Generation = { text, tokenIds, model: name, resumed, ...ending }
+        const told = logprobs.length === 0 ? {} : { logprobs }
+        const generation: Generation = { text, tokenIds, ...told, model: name, resumed, ...ending }
         return Effect.as(actor.emit({ _tag: "Finished", ...ending }), generation)
       },
     ),

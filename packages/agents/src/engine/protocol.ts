@@ -17,6 +17,7 @@ import {
   Sampling,
   TerminalModelFailure,
   TerminalPromptTooLong,
+  TokenLogprobs,
 } from "../ModelTarget.ts"
 import { NamedTensors, TensorSpec } from "../TensorValue.ts"
 
@@ -181,7 +182,12 @@ export type RequestFailure = typeof RequestFailure.Type
 export const ChildMessage = Schema.Union([
   Loaded,
   Schema.TaggedStruct("Refused", { failure: TerminalModelFailure }),
-  Schema.TaggedStruct("Tokens", { id: Id, tokenIds: Schema.Array(Schema.Int), text: Schema.String }),
+  Schema.TaggedStruct("Tokens", {
+    id: Id,
+    tokenIds: Schema.Array(Schema.Int),
+    text: Schema.String,
+    logprobs: Schema.optionalKey(Schema.Array(TokenLogprobs)),
+  }),
   Finished,
   Encoded,
   Schema.TaggedStruct("Ran", { id: Id, outputs: NamedTensors }),

@@ -26,7 +26,8 @@ export const generateWith =
         yield* openRequest(gate.process, message, {
           onMessage: (answer) => {
             if (answer._tag === "Tokens") {
-              Queue.offerUnsafe(queue, { _tag: "Tokens", tokenIds: answer.tokenIds, text: answer.text })
+              const { id: _, ...tokens } = answer
+              Queue.offerUnsafe(queue, tokens)
               return
             }
             gate.process.close(id)

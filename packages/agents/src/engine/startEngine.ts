@@ -115,7 +115,7 @@ export const describe = (name: string, slots: number, started: Started): TargetD
   provider: started.provider,
   tried: started.tried,
   slots,
-  capabilities: { seed: true, stop: true, resume: true, tokenIds: true },
+  capabilities: { seed: true, stop: true, resume: true, tokenIds: true, logprobs: true, format: true },
   ...(started.loaded.contextLength === undefined ? {} : { contextLength: started.loaded.contextLength }),
   ...(started.loaded.path === undefined ? {} : { path: started.loaded.path }),
 })

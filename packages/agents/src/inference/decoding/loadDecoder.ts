@@ -16,7 +16,7 @@ import { type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTar
 import { ContextBudget } from "../cache/ContextBudget.ts"
 import { makePrefixCache } from "../cache/PrefixCache.ts"
 import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
-import { planSampling } from "../sampling/planSampling.ts"
+import { checkSampling, planSampling } from "../sampling/planSampling.ts"
 import { type GenerationStart, type PrefillRules, replay } from "../scheduling/Generation.ts"
 import { Scheduler } from "../scheduling/Scheduler.ts"
 import type { Pause } from "../scheduling/StepDelay.ts"
@@ -64,10 +64,8 @@ interface Model {
 /** What is wrong with a request whatever the model's state; a request is checked before it waits for a slot. */
 const checkRequest = (request: Generate, model: Model): string | undefined => {
   if (request.prompt.length === 0) return "the prompt has no messages."
-  const stops = request.sampling.stop ?? []
-  if (stops.some((stop) => stop === "" || !stop.isWellFormed())) {
-    return "a stop string is empty or not well-formed Unicode; leave it out."
-  }
+  const wrong = checkSampling(request.sampling, model.vocabSize)
+  if (wrong !== undefined) return wrong
   const strange = request.resumeTokenIds.find((tokenId) => tokenId < 0 || tokenId >= model.vocabSize)
   return strange === undefined
     ? undefined
@@ -87,7 +85,10 @@ const startGeneration = (
   const roomInMemory = model.budget.tokensMax(1)
   const isShort = roomInMemory < (model.contextLength ?? Number.MAX_SAFE_INTEGER)
   const contextLength = isShort ? roomInMemory : (model.contextLength ?? Number.MAX_SAFE_INTEGER)
-  const plan = planSampling(request.sampling, model.folder.generationConfig, contextLength)
+  const plan = planSampling(request.sampling, model.folder.generationConfig, {
+    contextLength,
+    endTokenIds: model.endTokenIds,
+  })
   const room = Math.max(0, contextLength - plan.maxTokens)
   const prompt = fitPrompt(request.prompt, room, request.overflow, model.tokenizer.encodeChat)
   if (Result.isFailure(prompt)) {
@@ -106,7 +107,8 @@ const startGeneration = (
   const text = makeAnswerText({
     decode: model.tokenizer.decode,
     isSpecial: model.tokenizer.isSpecial,
-    endTokenIds: model.endTokenIds,
+    endTokenIds: plan.ignoreEnd ? new Set() : model.endTokenIds,
+    stopTokenIds: plan.stopTokenIds,
     stop: plan.stop,
     maxTokens: plan.maxTokens,
   })

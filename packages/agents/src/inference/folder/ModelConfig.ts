@@ -40,6 +40,9 @@ export const GenerationConfig = Schema.Struct({
   temperature: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   top_k: Schema.optionalKey(Schema.NullOr(Schema.Int)),
   top_p: Schema.optionalKey(Schema.NullOr(Schema.Number)),
+  min_p: Schema.optionalKey(Schema.NullOr(Schema.Number)),
+  typical_p: Schema.optionalKey(Schema.NullOr(Schema.Number)),
+  no_repeat_ngram_size: Schema.optionalKey(Schema.NullOr(Schema.Int)),
   repetition_penalty: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   max_new_tokens: Schema.optionalKey(Schema.NullOr(PositiveInt)),
 })

@@ -3,9 +3,11 @@
  * It knows nothing of other answers; `Scheduler` decides whose turn it is.
  */
 
-import type { GenerationTiming } from "../../ModelTarget.ts"
+import type { GenerationTiming, TokenLogprobs } from "../../ModelTarget.ts"
 import type { KvSlot, StepRow } from "../decoding/DecoderStep.ts"
+import { logprobsOf } from "../sampling/logprobsOf.ts"
 import type { GenerationPlan } from "../sampling/planSampling.ts"
+import { scratchFor } from "../sampling/Scratch.ts"
 import { sampleToken } from "../sampling/sample.ts"
 import type { AnswerText, EndReason } from "../text/AnswerText.ts"
 import type { FittedPrompt } from "../text/fitPrompt.ts"
@@ -37,7 +39,7 @@ export interface Generation extends GenerationStart {
   /** Why it is over, where it is. */
   reason: EndReason | undefined
   /** Sampled, but not told yet. */
-  untold: { tokenIds: Array<number>; text: string }
+  untold: { tokenIds: Array<number>; text: string; logprobs: Array<TokenLogprobs> }
   completionTokens: number
   readonly admittedMs: number
   firstTokenMs: number | undefined
@@ -62,7 +64,7 @@ export const makeGeneration = (start: GenerationStart, slot: KvSlot, nowMs: numb
   cachedTokens: slot.length,
   tokenIds: [...start.prompt.tokenIds, ...start.resumeTokenIds],
   reason: undefined,
-  untold: { tokenIds: [], text: "" },
+  untold: { tokenIds: [], text: "", logprobs: [] },
   completionTokens: 0,
   admittedMs: nowMs,
   firstTokenMs: undefined,
@@ -120,23 +122,45 @@ export const alignedTokens = (generation: Generation, rules: PrefillRules): numb
   Math.floor(Math.min(generation.slot.length, generation.prompt.tokenIds.length) / rules.chunkTokens) *
   rules.chunkTokens
 
+/** Why there is no next token. */
+export interface TokenProblem {
+  readonly reason: "damaged" | "request"
+  readonly message: string
+}
+
+const DAMAGED: TokenProblem = {
+  reason: "damaged",
+  message: "it gave no numbers for the next token; its weights are damaged",
+}
+const EXCLUDED: TokenProblem = {
+  reason: "request",
+  message: "every token is excluded by bannedTokenIds, noRepeatNgram or minTokens together; exclude fewer",
+}
+
 /**
  * Takes the logits that a step gave. Samples only when all known tokens have been fed.
  *
  * @param vocabSize ids beyond it are rows that pad the model's vocabulary, never tokens
- * @returns false where the model gave no number at all
+ * @returns why there is no next token, where that is so
  */
-export const takeLogits = (generation: Generation, logits: Float32Array, vocabSize: number): boolean => {
-  if (generation.slot.length < generation.tokenIds.length) return true
-  const position = generation.tokenIds.length - generation.prompt.tokenIds.length
-  const used = generation.plan.repetitionPenalty === 1 ? [] : new Set(generation.tokenIds)
-  const tokenId = sampleToken(logits.subarray(0, vocabSize), generation.plan, used, position)
-  if (tokenId < 0) return false
+export const takeLogits = (
+  generation: Generation,
+  logits: Float32Array,
+  vocabSize: number,
+): TokenProblem | undefined => {
+  const { plan, prompt, tokenIds, untold } = generation
+  if (generation.slot.length < tokenIds.length) return undefined
+  const given = logits.subarray(0, vocabSize)
+  const scratch = scratchFor(given.length)
+  if (plan.logprobs !== undefined) scratch.raw.set(given)
+  const tokenId = sampleToken(given, plan, { tokenIds, answerFrom: prompt.tokenIds.length })
+  if (tokenId < 0) return given.includes(Number.NEGATIVE_INFINITY) ? EXCLUDED : DAMAGED
+  if (plan.logprobs !== undefined) untold.logprobs.push(logprobsOf(scratch.raw, tokenId, plan.logprobs, scratch.ids))
   const { text, reason } = generation.text.push(tokenId)
-  generation.tokenIds.push(tokenId)
-  generation.untold.tokenIds.push(tokenId)
-  generation.untold.text += text
+  tokenIds.push(tokenId)
+  untold.tokenIds.push(tokenId)
+  untold.text += text
   generation.completionTokens++
   generation.reason = reason
-  return true
+  return undefined
 }

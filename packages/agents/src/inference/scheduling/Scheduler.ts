@@ -20,6 +20,7 @@ import {
   nextRow,
   noteStep,
   type PrefillRules,
+  type TokenProblem,
   takeLogits,
   timingOf,
   tokensMaxOf,
@@ -150,28 +151,26 @@ export class Scheduler {
     for (const [index, generation] of turn.entries()) {
       if (this.#departed.includes(generation)) continue
       const before = generation.completionTokens
-      const gaveNumbers = takeLogits(generation, logits[index]!, vocabSize)
+      const problem = takeLogits(generation, logits[index]!, vocabSize)
       noteStep(generation, turn.length, before, clockMs())
-      if (gaveNumbers) {
+      if (problem === undefined) {
         // The prompt has been read: others that begin like it need not wait for this answer's end.
         if (before === 0 && generation.completionTokens > 0) this.#keep("note", generation)
         this.#finish(generation)
-      } else this.#failWithoutNumbers(generation)
+      } else this.#failWithout(problem, generation)
     }
     for (const generation of this.#departed.splice(0)) this.#leave(generation)
     const endedAtMs = now()
     if (endedAtMs - startedAtMs >= TELL_EVERY_MS || endedAtMs - this.#toldAtMs >= TELL_EVERY_MS) this.#tellAllTokens()
   }
 
-  #failWithoutNumbers(generation: Generation): void {
+  #failWithout(problem: TokenProblem, generation: Generation): void {
     const { model, tell } = this.#options
+    this.#tellTokens(generation)
     this.#leave(generation)
-    const message = `Model "${model}": it gave no numbers for the next token; its weights are damaged.`
-    tell({
-      _tag: "Failed",
-      id: generation.id,
-      failure: new TerminalModelFailure({ model, reason: "damaged", message, cause: null }),
-    })
+    const message = `Model "${model}": ${problem.message}.`
+    const failure = new TerminalModelFailure({ model, reason: problem.reason, message, cause: null })
+    tell({ _tag: "Failed", id: generation.id, failure })
   }
 
   #finish(generation: Generation): void {
@@ -221,10 +220,11 @@ export class Scheduler {
   }
 
   #tellTokens(generation: Generation): void {
-    const { tokenIds, text } = generation.untold
+    const { logprobs, tokenIds, text } = generation.untold
     if (tokenIds.length === 0) return
-    generation.untold = { tokenIds: [], text: "" }
-    this.#options.tell({ _tag: "Tokens", id: generation.id, tokenIds, text })
+    generation.untold = { tokenIds: [], text: "", logprobs: [] }
+    const told = logprobs.length === 0 ? {} : { logprobs }
+    this.#options.tell({ _tag: "Tokens", id: generation.id, tokenIds, text, ...told })
   }
 
   #tellAllTokens(): void {

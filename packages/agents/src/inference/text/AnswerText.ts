@@ -19,6 +19,8 @@ interface AnswerTextOptions {
   readonly decode: DecodeTokens
   readonly isSpecial: (tokenId: number) => boolean
   readonly endTokenIds: ReadonlySet<number>
+  /** Tokens that end it because the request says so; none of them is text. */
+  readonly stopTokenIds?: ReadonlySet<number>
   readonly stop: ReadonlyArray<string>
   readonly maxTokens: number
 }
@@ -30,7 +32,8 @@ export const makeAnswerText = (options: AnswerTextOptions): AnswerText => {
   return {
     push: (tokenId) => {
       tokens++
-      const ends = options.endTokenIds.has(tokenId)
+      const stops = options.stopTokenIds?.has(tokenId) ?? false
+      const ends = stops || options.endTokenIds.has(tokenId)
       const fresh = matcher.push(ends ? "" : detokenizer.push(tokenId))
       if (fresh.stopped) return { text: fresh.text, reason: "stop" }
       const last = ends || tokens >= options.maxTokens
@@ -38,7 +41,7 @@ export const makeAnswerText = (options: AnswerTextOptions): AnswerText => {
       const tail = matcher.push(detokenizer.end())
       const text = fresh.text + tail.text
       if (tail.stopped) return { text, reason: "stop" }
-      return { text: text + matcher.end(), reason: ends ? "end" : "length" }
+      return { text: text + matcher.end(), reason: stops ? "stop" : ends ? "end" : "length" }
     },
   }
 }
