@@ -4,7 +4,7 @@ import { defineConfig } from "tsdown"
 export default defineConfig({
   // The worker is started by its path, not imported, so it is an entry of its own; it has to lie beside EngineProcess,
   // as it does in the sources: hence one file for one file.
-  entry: ["src/index.ts", "src/engine/engineWorker.ts"],
+  entry: ["src/index.ts", "src/engine/engineWorker.ts", "src/commands/pontoonModels.ts"],
   unbundle: true,
   format: "esm",
   platform: "node",
