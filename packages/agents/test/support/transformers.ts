@@ -13,7 +13,7 @@ import {
 } from "@huggingface/transformers"
 import type { ChatMessage } from "../../src/index.ts"
 
-type PeerDtype = "fp32" | "q8" | "fp16" | "q4"
+export type PeerDtype = "fp32" | "q8" | "fp16" | "q4" | "bnb4"
 
 const locate = (folder: string, dtype: PeerDtype) => {
   env.allowRemoteModels = false
