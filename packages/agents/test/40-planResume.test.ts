@@ -45,7 +45,14 @@ const finished: GenerateChunk = { _tag: "Finished", reason: "end", usage }
 
 describe("a broken answer", () => {
   it("1. that nobody had begun is begun", () => {
-    expect(planResume([], a)).toEqual({ tokenIds: [], text: "", logprobs: [], resumed: undefined, earlier: [], finished: undefined })
+    expect(planResume([], a)).toEqual({
+      tokenIds: [],
+      text: "",
+      logprobs: [],
+      resumed: undefined,
+      earlier: [],
+      finished: undefined,
+    })
   })
   it("2. goes on exactly where the weights are the same", () => {
     const chunks = [begin(a, []), tokens(1, 2), tokens(3)]

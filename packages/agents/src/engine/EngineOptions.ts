@@ -68,6 +68,20 @@ export interface DecoderOptions extends EngineOptions {
    * that needs more is refused with the numbers; one that needs more than is free waits. Weights are not counted.
    */
   readonly contextBytesMax?: number
+  /** A smaller model that guesses ahead, so that a step checks several tokens. Default none. */
+  readonly draft?: DraftOptions
+}
+
+/** The answers stay the same, token for token; only an answer that has the steps to itself gets faster. */
+export interface DraftOptions {
+  /** Its model folder; its tokenizer.json must be the same file as the large model's. */
+  readonly folder: string
+  /** As of the large one. Default `auto`. */
+  readonly dtype?: Dtype
+  /** Tokens that it guesses at once. Default 4, 1 to 16: more pay only where most guesses are right. */
+  readonly tokens?: number
+  /** Default true: it is used only while that is measured to be faster. False uses it always. */
+  readonly adaptive?: boolean
 }
 
 export interface EncoderOptions extends EngineOptions {
@@ -85,12 +99,19 @@ export const DEFAULTS = {
   cachedConversationsMax: 16,
   cachedBytesMax: 256 * 1024 * 1024,
   batchTextsMax: 8,
+  draftTokens: 4,
 } as const
 
 /** Bytes that this process may use: its container's limit where it has one, which the kernel tells as a very great one. */
 const usableBytes = (): number => {
   const limit = process.constrainedMemory()
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
+}
+
+const draftOf = (draft: DraftOptions | undefined): Pick<EngineSettings, "draft"> => {
+  if (draft === undefined) return {}
+  const { adaptive = true, dtype = "auto", tokens = DEFAULTS.draftTokens } = draft
+  return { draft: { folder: resolve(draft.folder), dtype, tokens, adaptive } }
 }
 
 /** What only one kind of engine has to be told. */
@@ -117,6 +138,7 @@ export const settingsOf = (
   cachedBytesMax: options.cachedBytesMax ?? DEFAULTS.cachedBytesMax,
   contextBytesMax: options.contextBytesMax ?? Math.floor(usableBytes() / 4),
   batchTextsMax: options.batchTextsMax ?? DEFAULTS.batchTextsMax,
+  ...draftOf(options.draft),
 })
 
 const TERMS = ["isolation", "env", "heapBytesMax", "silenceMsMax", "silenceMsMin", "stopMsMax"] as const

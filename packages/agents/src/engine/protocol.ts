@@ -64,6 +64,9 @@ export const EngineSettings = Schema.Struct({
   cachedConversationsMax: between(0, 100_000),
   cachedBytesMax: between(0, Number.MAX_SAFE_INTEGER),
   contextBytesMax: between(1, Number.MAX_SAFE_INTEGER),
+  draft: Schema.optionalKey(
+    Schema.Struct({ folder: Schema.NonEmptyString, dtype: Dtype, tokens: between(1, 16), adaptive: Schema.Boolean }),
+  ),
   batchTextsMax: between(1, 256),
   /** Of kind `tensors`. */
   tensors: Schema.optionalKey(
@@ -130,6 +133,9 @@ export const EngineCounters = Schema.Struct({
   waitingRequests: Schema.Int,
   cachedConversations: Schema.Int,
   cachedBytes: Schema.Int,
+  /** Tokens that the draft model has guessed, and how many of them were right; absent where there is none. */
+  draftedTokens: Schema.optionalKey(Schema.Int),
+  acceptedTokens: Schema.optionalKey(Schema.Int),
   residentBytes: Schema.Int,
 })
 export type EngineCounters = typeof EngineCounters.Type

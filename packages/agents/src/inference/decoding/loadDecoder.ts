@@ -13,16 +13,18 @@ import type {
   Run,
 } from "../../engine/protocol.ts"
 import { type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTarget.ts"
-import { ContextBudget } from "../cache/ContextBudget.ts"
-import { makePrefixCache } from "../cache/PrefixCache.ts"
+import type { ContextBudget } from "../cache/ContextBudget.ts"
+import { makeContexts } from "../cache/makeContexts.ts"
 import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
 import { checkSampling, planSampling } from "../sampling/planSampling.ts"
 import { type GenerationStart, type PrefillRules, replay } from "../scheduling/Generation.ts"
 import { Scheduler } from "../scheduling/Scheduler.ts"
 import type { Pause } from "../scheduling/StepDelay.ts"
+import { Speculation } from "../speculation/Speculation.ts"
 import { makeAnswerText } from "../text/AnswerText.ts"
 import { fitPrompt } from "../text/fitPrompt.ts"
 import { type ModelTokenizer, makeModelTokenizer } from "../text/ModelTokenizer.ts"
+import { openDraft } from "./openDraft.ts"
 import { openStep } from "./openStep.ts"
 
 /** What the process needs of the world. */
@@ -48,6 +50,8 @@ export interface LoadedEngine {
     readonly waiting: number
     readonly cachedConversations: number
     readonly cachedBytes: number
+    readonly draftedTokens?: number
+    readonly acceptedTokens?: number
   }
 }
 
@@ -129,12 +133,9 @@ export const loadDecoder = Effect.fnUntraced(function* (
   const folder = yield* readModelFolder(settings.name, settings.folder, settings.dtype)
   const { graph, path, step } = yield* openStep(settings, folder)
   const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, graph.vocabSize ?? folder.config.vocab_size))
-  const cache = makePrefixCache(step, {
-    conversationsMax: settings.cachedConversationsMax,
-    bytesMax: Math.min(settings.cachedBytesMax, settings.contextBytesMax),
-    alignTokens: folder.stepSensitive ? settings.prefillChunkTokens : 1,
-  })
-  const budget = new ContextBudget({ step, cache, bytesMax: settings.contextBytesMax }, settings.slots)
+  const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
+  const draft = yield* openDraft(settings, folder)
+  const { budget, cache } = makeContexts(settings, folder, step, draft)
   const model: Model = {
     budget,
     folder,
@@ -143,15 +144,20 @@ export const loadDecoder = Effect.fnUntraced(function* (
     contextLength: contextLengthOf(folder),
     endTokenIds: endTokenIds(folder),
   }
-  const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
+  const { vocabSize } = model
+  const speculation =
+    draft === undefined || settings.draft === undefined
+      ? undefined
+      : new Speculation({ ...settings.draft, step: draft, vocabSize, rules, clockMs: world.clockMs })
   const scheduler = new Scheduler({
     ...world,
     model: folder.name,
     step,
     cache,
     budget,
+    speculation,
     slots: settings.slots,
-    vocabSize: model.vocabSize,
+    vocabSize,
     rules,
   })
   const generate = (request: Generate) => {
@@ -177,7 +183,12 @@ export const loadDecoder = Effect.fnUntraced(function* (
   }
   const counters = () => {
     const { conversations, bytes } = cache.size()
-    return { ...scheduler.counters(), cachedConversations: conversations, cachedBytes: bytes }
+    return {
+      ...scheduler.counters(),
+      ...speculation?.counters(),
+      cachedConversations: conversations,
+      cachedBytes: bytes,
+    }
   }
   return {
     loaded,

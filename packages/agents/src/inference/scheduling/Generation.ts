@@ -38,6 +38,8 @@ export interface Generation extends GenerationStart {
   readonly tokenIds: Array<number>
   /** Why it is over, where it is. */
   reason: EndReason | undefined
+  /** What a draft model says will come next, to be checked by the next step. */
+  guessed: ReadonlyArray<number>
   /** Sampled, but not told yet. */
   untold: { tokenIds: Array<number>; text: string; logprobs: Array<TokenLogprobs> }
   completionTokens: number
@@ -64,6 +66,7 @@ export const makeGeneration = (start: GenerationStart, slot: KvSlot, nowMs: numb
   cachedTokens: slot.length,
   tokenIds: [...start.prompt.tokenIds, ...start.resumeTokenIds],
   reason: undefined,
+  guessed: [],
   untold: { tokenIds: [], text: "", logprobs: [] },
   completionTokens: 0,
   admittedMs: nowMs,
@@ -112,7 +115,10 @@ export const isReading = (generation: Generation, rules: PrefillRules): boolean 
 export const nextRow = (generation: Generation, rules: PrefillRules): StepRow => {
   const fed = generation.slot.length
   const known = chunkedTokens(generation, rules)
-  if (fed >= known) return { slot: generation.slot, tokenIds: generation.tokenIds.slice(fed, fed + 1) }
+  if (fed >= known) {
+    const tokenIds = [...generation.tokenIds.slice(fed, fed + 1), ...generation.guessed]
+    return { slot: generation.slot, tokenIds, logitsFrom: tokenIds.length }
+  }
   const chunkEnd = (Math.floor(fed / rules.chunkTokens) + 1) * rules.chunkTokens
   return { slot: generation.slot, tokenIds: generation.tokenIds.slice(fed, Math.min(chunkEnd, known)) }
 }
@@ -137,23 +143,19 @@ const EXCLUDED: TokenProblem = {
   message: "every token is excluded by bannedTokenIds, noRepeatNgram or minTokens together; exclude fewer",
 }
 
-/**
- * Takes the logits that a step gave. Samples only when all known tokens have been fed.
- *
- * @param vocabSize ids beyond it are rows that pad the model's vocabulary, never tokens
- * @returns why there is no next token, where that is so
- */
-export const takeLogits = (
-  generation: Generation,
+/** Draws the token that comes after `tokenIds`, which begin as the answer does; -1 where there is none. */
+export const drawToken = (
+  { plan, prompt }: Generation,
+  tokenIds: ReadonlyArray<number>,
   logits: Float32Array,
-  vocabSize: number,
-): TokenProblem | undefined => {
-  const { plan, prompt, tokenIds, untold } = generation
-  if (generation.slot.length < tokenIds.length) return undefined
-  const given = logits.subarray(0, vocabSize)
+): number => sampleToken(logits, plan, { tokenIds, answerFrom: prompt.tokenIds.length })
+
+/** Takes the logits of one position. @returns the token, or why there is none */
+const takePosition = (generation: Generation, given: Float32Array): number | TokenProblem => {
+  const { plan, tokenIds, untold } = generation
   const scratch = scratchFor(given.length)
   if (plan.logprobs !== undefined) scratch.raw.set(given)
-  const tokenId = sampleToken(given, plan, { tokenIds, answerFrom: prompt.tokenIds.length })
+  const tokenId = drawToken(generation, tokenIds, given)
   if (tokenId < 0) return given.includes(Number.NEGATIVE_INFINITY) ? EXCLUDED : DAMAGED
   if (plan.logprobs !== undefined) untold.logprobs.push(logprobsOf(scratch.raw, tokenId, plan.logprobs, scratch.ids))
   const { text, reason } = generation.text.push(tokenId)
@@ -162,5 +164,29 @@ export const takeLogits = (
   untold.text += text
   generation.completionTokens++
   generation.reason = reason
+  return tokenId
+}
+
+/**
+ * Takes the logits that a step gave. Samples only when all known tokens have been fed: one token, and one more for each that
+ * was guessed right.
+ *
+ * @param logits of the last token, or one behind the other of the last and all that were guessed after it
+ * @param vocabSize ids beyond it are rows that pad the model's vocabulary, never tokens
+ * @returns why there is no next token, where that is so
+ */
+export const takeLogits = (
+  generation: Generation,
+  logits: Float32Array,
+  vocabSize: number,
+): TokenProblem | undefined => {
+  if (generation.slot.length < generation.tokenIds.length) return undefined
+  const { guessed } = generation
+  const width = logits.length / (guessed.length + 1)
+  for (let at = 0; at <= guessed.length; at++) {
+    const taken = takePosition(generation, logits.subarray(at * width, at * width + Math.min(width, vocabSize)))
+    if (typeof taken !== "number") return taken
+    if (generation.reason !== undefined || taken !== guessed[at]) break
+  }
   return undefined
 }

@@ -10,6 +10,7 @@ import { RetryableModelBusy, TerminalModelFailure } from "../../ModelTarget.ts"
 import type { ContextBudget } from "../cache/ContextBudget.ts"
 import type { PrefixCache } from "../cache/PrefixCache.ts"
 import type { DecoderStep } from "../decoding/DecoderStep.ts"
+import type { Speculation } from "../speculation/Speculation.ts"
 import {
   alignedTokens,
   chunkedTokens,
@@ -39,6 +40,7 @@ export interface SchedulerOptions {
   readonly cache: PrefixCache
   /** Requests that never fit are not submitted. */
   readonly budget: Pick<ContextBudget, "admit">
+  readonly speculation?: Speculation | undefined
   readonly slots: number
   readonly vocabSize: number
   readonly rules: PrefillRules
@@ -141,10 +143,11 @@ export class Scheduler {
   }
 
   async #takeStep(): Promise<void> {
-    const { clockMs, now, rules, step, vocabSize } = this.#options
+    const { clockMs, now, rules, speculation, step, vocabSize } = this.#options
     const turn = this.#takeTurn()
     const startedAtMs = now()
     this.#feeding = turn
+    await speculation?.propose(turn, this.#running.length)
     const logits = await step.run(turn.map((generation) => nextRow(generation, rules)))
     this.#feeding = []
     this.#steps++
@@ -152,6 +155,10 @@ export class Scheduler {
       if (this.#departed.includes(generation)) continue
       const before = generation.completionTokens
       const problem = takeLogits(generation, logits[index]!, vocabSize)
+      const fresh = generation.completionTokens - before
+      // Of what was guessed wrong nothing may stay behind the answer.
+      if (fresh > 0) step.cutBack(generation.slot, Math.min(generation.slot.length, generation.tokenIds.length - 1))
+      speculation?.settle(generation, fresh)
       noteStep(generation, turn.length, before, clockMs())
       if (problem === undefined) {
         // The prompt has been read: others that begin like it need not wait for this answer's end.
@@ -188,6 +195,7 @@ export class Scheduler {
   #leave(generation: Generation): void {
     this.#running = this.#running.filter((other) => other !== generation)
     this.#keep("put", generation)
+    this.#options.speculation?.leave(generation)
   }
 
   #keep(how: "note" | "put", generation: Generation): void {
