@@ -20,10 +20,11 @@ import { checkSampling, planSampling } from "../sampling/planSampling.ts"
 import { type GenerationStart, type PrefillRules, replay } from "../scheduling/Generation.ts"
 import { Scheduler } from "../scheduling/Scheduler.ts"
 import type { Pause } from "../scheduling/StepDelay.ts"
-import { Speculation } from "../speculation/Speculation.ts"
+import { Speculation, type SpeculationOptions } from "../speculation/Speculation.ts"
 import { makeAnswerText } from "../text/AnswerText.ts"
 import { fitPrompt } from "../text/fitPrompt.ts"
 import { type ModelTokenizer, makeModelTokenizer } from "../text/ModelTokenizer.ts"
+import type { DecoderStep } from "./DecoderStep.ts"
 import { openDraft } from "./openDraft.ts"
 import { openStep } from "./openStep.ts"
 
@@ -120,6 +121,13 @@ const startGeneration = (
   return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs, arrivedMs })
 }
 
+const makeSpeculation = (
+  settings: EngineSettings,
+  step: DecoderStep | undefined,
+  of: Pick<SpeculationOptions, "vocabSize" | "rules" | "clockMs">,
+): Speculation | undefined =>
+  step === undefined || settings.draft === undefined ? undefined : new Speculation({ ...of, ...settings.draft, step })
+
 /**
  * Loads a decoder.
  *
@@ -145,10 +153,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
     endTokenIds: endTokenIds(folder),
   }
   const { vocabSize } = model
-  const speculation =
-    draft === undefined || settings.draft === undefined
-      ? undefined
-      : new Speculation({ ...settings.draft, step: draft, vocabSize, rules, clockMs: world.clockMs })
+  const speculation = makeSpeculation(settings, draft, { vocabSize, rules, clockMs: world.clockMs })
   const scheduler = new Scheduler({
     ...world,
     model: folder.name,
