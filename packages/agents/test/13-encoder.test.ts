@@ -4,7 +4,6 @@ import { join } from "node:path"
 import { Effect, Fiber } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { Engine } from "../src/index.ts"
-import { meanOf, normalise, truncate } from "../src/inference/encoding/encoding.ts"
 import { fixture, openEncoder, trained } from "./support/engines.ts"
 
 const run = Effect.runPromise
@@ -102,19 +101,5 @@ describe("what an encoder is not made for", () => {
     expect(failure).toMatchObject({ _tag: "TerminalModelFailure", reason: "unsupported" })
     expect(failure.message).toContain("config.json names 2 labels in id2label and the graph has 3 classes")
     rmSync(join(folder, ".."), { recursive: true })
-  })
-})
-
-describe("encoding", () => {
-  it("cuts the end of the text and keeps what stands around it", () => {
-    expect(truncate([1, 5, 6, 7, 8, 2], [5, 6, 7, 8], 4)).toEqual({ tokenIds: [1, 5, 6, 2], cutTokens: 2 })
-    expect(truncate([5, 6, 7], [5, 6, 7], 2)).toEqual({ tokenIds: [5, 6], cutTokens: 1 })
-    expect(truncate([1, 2], [], 4)).toEqual({ tokenIds: [1, 2], cutTokens: 0 })
-  })
-
-  it("averages tokens and scales to length 1, a zero vector excepted", () => {
-    expect(meanOf(Float32Array.from([1, 2, 3, 6, 9, 9]), 2, 2)).toEqual([2, 4])
-    expect(normalise([3, 4])).toEqual([0.6, 0.8])
-    expect(normalise([0, 0])).toEqual([0, 0])
   })
 })

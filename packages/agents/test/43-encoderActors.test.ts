@@ -1,9 +1,15 @@
 /** Classifier and embedder as actors over the committed models: what they find, under load and over a death. */
 import { Effect } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { ClassifierActor, EmbeddingActor, type EncoderHandle } from "../src/index.ts"
+import {
+  ClassifierActor,
+  EmbeddingActor,
+  type EncoderHandle,
+  RerankerActor,
+  TokenClassifierActor,
+} from "../src/index.ts"
 import { openWorld } from "./support/actorWorld.ts"
-import { trained } from "./support/engines.ts"
+import { fixture, trained } from "./support/engines.ts"
 
 const run = Effect.runPromise
 let started: ReadonlyArray<EncoderHandle> = []
@@ -16,12 +22,14 @@ const intents = ClassifierActor.make("intents", {
     }),
   supervision: { backoff: { baseMs: 1, factor: 1, maxMs: 1, jitter: 0 } },
 })
+const tagger = TokenClassifierActor.make("tagger", { folder: fixture("tiny-tagger") })
+const reranker = RerankerActor.make("reranker", { folder: fixture("tiny-reranker") })
 const embedder = EmbeddingActor.make("embedder", { folder: trained("front-desk") })
 
 describe("encoders as actors", () => {
   let world: Awaited<ReturnType<typeof openWorld>>
   beforeAll(async () => {
-    world = await openWorld({ actors: [intents, embedder] })
+    world = await openWorld({ actors: [intents, embedder, tagger, reranker] })
   })
   afterAll(() => world.close())
   const classify = (text: string) => world.system().ask(intents.ref("a"), "Classify", { text })
@@ -73,5 +81,25 @@ describe("encoders as actors", () => {
     const dot = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) => a.reduce((sum, x, at) => sum + x * b[at]!, 0)
     expect(dot(latte!, latte!)).toBeCloseTo(1, 4)
     expect(dot(latte!, mocha!)).toBeGreaterThan(dot(latte!, card!))
+  })
+  it("5. a token classifier says what is where, through the log and back", async () => {
+    const text = "is my large order working? coffee please"
+    const ask = (single: boolean) => run(world.system().ask(tagger.ref("a"), "Tag", { text, single }))
+    const [joined, single] = [await ask(false), await ask(true)]
+    expect(single.spans.length).toBeGreaterThan(0)
+    expect(joined.spans.length).toBeLessThanOrEqual(single.spans.length)
+    for (const span of [...joined.spans, ...single.spans]) expect(text.slice(span.start, span.end)).toBe(span.text)
+  })
+  it("6. a reranker answers with the best passages, none asked for none", async () => {
+    const passages = ["my card", "the order is large", "coffee please"]
+    const ask = (payload: {
+      readonly query: string
+      readonly passages: ReadonlyArray<string>
+      readonly topMax?: number
+    }) => run(Effect.map(world.system().ask(reranker.ref("a"), "Rerank", payload), ({ ranked }) => ranked))
+    const all = await ask({ query: "where is my order", passages })
+    expect(all.map(({ index }) => index).toSorted()).toEqual([0, 1, 2])
+    expect(await ask({ query: "where is my order", passages, topMax: 1 })).toEqual(all.slice(0, 1))
+    expect(await ask({ query: "where is my order", passages: [] })).toEqual([])
   })
 })

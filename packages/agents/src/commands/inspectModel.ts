@@ -35,7 +35,7 @@ const open = Effect.fnUntraced(function* ({ dtype, folder: path, kind }: FolderR
   }
   const session = yield* openSession({ ...settings, folder, keepOnDevice: [] })
   const graph = yield* Effect.fromResult(readEncoderGraph(session.inputMetadata, session.outputMetadata, folder))
-  return { path: undefined, labels: graph.labels, dimensions: graph.dimensions } satisfies Opened
+  return { path: undefined, labels: graph.labels, dimensions: graph.width } satisfies Opened
 })
 
 const orUnknown = (value: number | undefined): string => (value === undefined ? "not said" : String(value))

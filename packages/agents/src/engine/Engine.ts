@@ -12,7 +12,7 @@ import { type EngineHandle, makeHandle } from "./EngineHandle.ts"
 import { makeEngineHost } from "./EngineHost.ts"
 import { DEFAULTS, type DecoderOptions, type EncoderOptions, settingsOf } from "./EngineOptions.ts"
 import type { Gate } from "./Gate.ts"
-import { encodeWith } from "./requestEncoding.ts"
+import { encoderCalls } from "./requestEncoding.ts"
 import { generateWith } from "./requestGeneration.ts"
 import { describe, startEngine } from "./startEngine.ts"
 
@@ -46,19 +46,27 @@ const encoder = (
   options: EncoderOptions,
 ): Effect.Effect<EncoderHandle, TerminalModelFailure | RetryableModelCrash, Scope.Scope> =>
   Effect.gen(function* () {
-    const started = yield* startEngine("encoder", options)
+    const { dimensionsMax, normalise = true, pooling, textsMax = DEFAULTS.textsMax } = options
+    const started = yield* startEngine("encoder", options, {
+      vectors: {
+        normalise,
+        ...(pooling === undefined ? {} : { pooling }),
+        ...(dimensionsMax === undefined ? {} : { dimensionsMax }),
+      },
+    })
     const { batchTextsMax: slots, name } = settingsOf("encoder", options)
     const { loaded, process } = started
-    const encode = encodeWith({ process, name, slots, queueMax: options.queueMax ?? DEFAULTS.queueMax })
+    const { dimensions, exclusive, labels } = loaded
+    const gate = { process, name, slots, queueMax: options.queueMax ?? DEFAULTS.queueMax, labels, textsMax }
     const target = EncoderTarget.of({
       describe: {
         ...describe(name, slots, started),
         capabilities: { seed: false, stop: false, resume: false, tokenIds: false },
-        labels: loaded.labels,
-        ...(loaded.dimensions === undefined ? {} : { dimensions: loaded.dimensions }),
+        labels,
+        ...(exclusive === undefined ? {} : { exclusive }),
+        ...(dimensions === undefined ? {} : { dimensions }),
       },
-      classify: (texts) => Effect.map(encode("classes", texts), ({ classes }) => classes),
-      embed: (texts) => Effect.map(encode("vectors", texts), ({ vectors }) => vectors),
+      ...encoderCalls(gate),
       died: process.died,
     })
     return makeHandle(process, target)

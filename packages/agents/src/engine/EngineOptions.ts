@@ -87,6 +87,20 @@ export interface DraftOptions {
 export interface EncoderOptions extends EngineOptions {
   /** Texts that one step takes. Default 8, 1 to 256: batching gains 1.1 to 1.3 times on short texts, and nothing beyond. */
   readonly batchTextsMax?: number
+  /** Texts that one request may hold. Default 1,024, from 1: raising it lets one caller keep the others waiting for longer. */
+  readonly textsMax?: number
+  /**
+   * How the vectors of a text's tokens become one: their mean, that of the first (`cls`) or of the last token. Default what
+   * the folder's 1_Pooling/config.json says, else `mean`; a graph that gives `sentence_embedding` has done it itself.
+   */
+  readonly pooling?: "mean" | "cls" | "last"
+  /** Whether vectors are scaled to length 1. Default true: their dot product is then their cosine similarity. */
+  readonly normalise?: boolean
+  /**
+   * Numbers kept of a vector, the first ones; before it is scaled. Default all. For models that were trained for it
+   * (Matryoshka representations, arXiv 2205.13147); others lose what the last ones say.
+   */
+  readonly dimensionsMax?: number
 }
 
 export const DEFAULTS = {
@@ -100,6 +114,7 @@ export const DEFAULTS = {
   cachedBytesMax: 256 * 1024 * 1024,
   batchTextsMax: 8,
   draftTokens: 4,
+  textsMax: 1024,
 } as const
 
 /** Bytes that this process may use: its container's limit where it has one, which the kernel tells as a very great one. */
@@ -115,7 +130,7 @@ const draftOf = (draft: DraftOptions | undefined): Pick<EngineSettings, "draft">
 }
 
 /** What only one kind of engine has to be told. */
-export type OwnSettings = Pick<EngineSettings, "tensors">
+export type OwnSettings = Pick<EngineSettings, "tensors" | "vectors">
 
 export const settingsOf = (
   kind: EngineSettings["kind"],

@@ -8,6 +8,7 @@
  * never silent for longer than `HEARTBEAT_MS` plus one step.
  */
 import { Schema } from "effect"
+import { TokenSpan } from "../EncoderTarget.ts"
 import { Dtype } from "../inference/folder/modelFolder.ts"
 import {
   ChatMessage,
@@ -68,6 +69,14 @@ export const EngineSettings = Schema.Struct({
     Schema.Struct({ folder: Schema.NonEmptyString, dtype: Dtype, tokens: between(1, 16), adaptive: Schema.Boolean }),
   ),
   batchTextsMax: between(1, 256),
+  /** Of kind `encoder`: how vectors are made. What is absent is the folder's to say. */
+  vectors: Schema.optionalKey(
+    Schema.Struct({
+      pooling: Schema.optionalKey(Schema.Literals(["mean", "cls", "last"])),
+      normalise: Schema.Boolean,
+      dimensionsMax: Schema.optionalKey(between(1, 1_000_000)),
+    }),
+  ),
   /** Of kind `tensors`. */
   tensors: Schema.optionalKey(
     Schema.Struct({
@@ -94,8 +103,12 @@ export type Generate = typeof Generate.Type
 
 export const Encode = Schema.TaggedStruct("Encode", {
   id: Id,
-  want: Schema.Literals(["classes", "vectors"]),
+  want: Schema.Literals(["classes", "vectors", "spans", "scores"]),
   texts: Schema.Array(Schema.String),
+  /** Of `scores`: each text is read beside it. */
+  query: Schema.optionalKey(Schema.String),
+  /** Of `spans`: each token for itself. */
+  single: Schema.optionalKey(Schema.Boolean),
 })
 export type Encode = typeof Encode.Type
 
@@ -146,6 +159,8 @@ const Loaded = Schema.TaggedStruct("Loaded", {
   tokenizerHash: Schema.String,
   contextLength: Schema.optionalKey(Schema.Int),
   labels: Schema.Array(Schema.String),
+  /** Whether labels exclude each other. Absent where nothing is classified. */
+  exclusive: Schema.optionalKey(Schema.Boolean),
   dimensions: Schema.optionalKey(Schema.Int),
   path: Schema.optionalKey(DecodingPath),
   /** How long the longest step can be expected to take, ms; absent where it was not measured. */
@@ -167,17 +182,17 @@ const Finished = Schema.TaggedStruct("Finished", {
 })
 export type Finished = typeof Finished.Type
 
-const Classification = Schema.Struct({
-  label: Schema.String,
-  confidence: Schema.Number,
-  scores: Schema.Array(Schema.Struct({ label: Schema.String, score: Schema.Number })),
-  cutTokens: Schema.Int,
-})
-
 const Encoded = Schema.TaggedStruct("Encoded", {
   id: Id,
-  classes: Schema.Array(Classification),
-  vectors: Schema.Array(Schema.Array(Schema.Number)),
+  /**
+   * As many numbers for each text, one text's behind the other's: probabilities by label, a vector, or a score. One typed
+   * array, because objects and numbers one by one cost both processes more than a small model's step.
+   */
+  values: Schema.instanceOf(Float32Array),
+  /** Of each text. */
+  cutTokens: Schema.Array(Schema.Int),
+  /** Of `spans`, for each text. */
+  spans: Schema.optionalKey(Schema.Array(Schema.Array(TokenSpan))),
 })
 export type Encoded = typeof Encoded.Type
 

@@ -5,7 +5,9 @@ import { basename, dirname } from "node:path"
 import {
   AutoModel,
   AutoModelForCausalLM,
+  AutoModelForSeq2SeqLM,
   AutoModelForSequenceClassification,
+  AutoModelForTokenClassification,
   AutoTokenizer,
   env,
   type PreTrainedTokenizer,
@@ -88,6 +90,37 @@ export const openPeerEncoder = async (folder: string, dtype: PeerDtype) => {
       const width = states.dims.at(-1)
       const values = numbers(states)
       return Array.from({ length: values.length / width }, (_, at) => values.slice(at * width, (at + 1) * width))
+    },
+    close: () => model.dispose(),
+  }
+}
+
+/** The logits of one text, or of two as a pair. */
+export const openPeerLogits = async (folder: string, kind: "text" | "token") => {
+  const { name, options } = locate(folder, "fp32")
+  const tokenizer = await AutoTokenizer.from_pretrained(name)
+  const from = kind === "text" ? AutoModelForSequenceClassification : AutoModelForTokenClassification
+  const model = await from.from_pretrained(name, options)
+  return {
+    run: async (text: string, pair?: string) => {
+      const inputs = tokenizer(text, { truncation: true, ...(pair === undefined ? {} : { text_pair: pair }) })
+      return numbers((await model(inputs)).logits)
+    },
+    close: () => model.dispose(),
+  }
+}
+
+/** Greedy answers of an encoder-decoder, end token included. */
+export const openPeerSeq2Seq = async (folder: string) => {
+  const { name, options } = locate(folder, "fp32")
+  const tokenizer = await AutoTokenizer.from_pretrained(name)
+  const model = await AutoModelForSeq2SeqLM.from_pretrained(name, options)
+  return {
+    answer: async (text: string, maxTokens: number) => {
+      const inputs = tokenizer(text, { truncation: true })
+      const made = await model.generate({ ...inputs, max_new_tokens: maxTokens, do_sample: false })
+      // The first is the token that decoding starts with.
+      return numbers(made as Tensor).slice(1)
     },
     close: () => model.dispose(),
   }

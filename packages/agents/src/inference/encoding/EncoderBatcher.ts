@@ -1,40 +1,46 @@
 /**
- * The boundary between texts and an encoder's steps: concurrent calls share batches, padding is masked, what does not fit
- * the model's length is cut and counted.
+ * The boundary between texts and an encoder's steps: concurrent calls share batches of texts of about one length, padding is
+ * masked, what does not fit the model's length is cut and counted.
  */
-import type { InferenceSession } from "onnxruntime-node"
-import { Tensor } from "onnxruntime-node"
-import type { Classification } from "../../EncoderTarget.ts"
+import { type InferenceSession, Tensor } from "onnxruntime-node"
+import type { TokenSpan } from "../../EncoderTarget.ts"
 import { type ChildMessage, type Encode, HEARTBEAT_MS } from "../../engine/protocol.ts"
+import { modelFailure } from "../folder/modelFailure.ts"
 import { type Pause, StepDelay } from "../scheduling/StepDelay.ts"
-import type { ModelTokenizer } from "../text/ModelTokenizer.ts"
-import type { EncoderGraph, IntegerType } from "./EncoderGraph.ts"
-import { classify, meanOf, normalise, truncate } from "./encoding.ts"
+import type { IntegerType } from "./EncoderGraph.ts"
+import { type EncodedText, truncate } from "./encoding.ts"
+import { type AnswerReader, floatsOf, outputOf, readNumbers, readSpans, rowOf } from "./readAnswers.ts"
 
-interface Row {
+interface Row extends EncodedText {
   readonly request: Pending
   readonly index: number
-  readonly tokenIds: ReadonlyArray<number>
-  readonly cutTokens: number
 }
 
 interface Pending extends Encode {
-  readonly classes: Array<Classification>
-  readonly vectors: Array<ReadonlyArray<number>>
+  readonly numbers: Array<Float32Array>
+  readonly spans: Array<ReadonlyArray<TokenSpan>>
+  readonly cutTokens: Array<number>
   rowsLeft: number
   cancelled: boolean
 }
 
-export interface EncoderBatcherOptions {
+export interface EncoderBatcherOptions extends AnswerReader {
+  readonly model: string
   readonly session: InferenceSession
-  readonly graph: EncoderGraph
-  readonly tokenizer: ModelTokenizer
   readonly lengthMax: number
   readonly batchTextsMax: number
   readonly tell: (message: ChildMessage) => void
   readonly now: () => number
   readonly pause: Pause
 }
+
+/** Texts that a step is chosen from, the oldest: far more than a step takes, few enough to look at before each. */
+const WINDOW_ROWS = 256
+/**
+ * How much of a batch may be padding. Padding is computed like text, and sharing a step gains little: 1.1 to 1.3 times on one
+ * thread, so more of it would cost more than the batch gains.
+ */
+const PADDING_MAX = 0.15
 
 /** Rows of one batch as an input tensor, filled up to the longest with `pad`. */
 const integers = (
@@ -43,23 +49,35 @@ const integers = (
   length: number,
   valueAt: (row: Row, at: number) => number,
 ): Tensor => {
-  const values = rows.flatMap((row) => Array.from({ length }, (_, at) => valueAt(row, at)))
   const dims = [rows.length, length]
-  return type === "int64"
-    ? new Tensor("int64", BigInt64Array.from(values, BigInt), dims)
-    : new Tensor("int32", Int32Array.from(values), dims)
+  const values = new Int32Array(rows.length * length)
+  for (const [index, row] of rows.entries()) {
+    for (let at = 0; at < length; at++) values[index * length + at] = valueAt(row, at)
+  }
+  return type === "int32"
+    ? new Tensor("int32", values, dims)
+    : new Tensor("int64", BigInt64Array.from(values, BigInt), dims)
 }
 
-const floats = (tensor: Tensor): Float32Array =>
-  tensor.data instanceof Float32Array
-    ? tensor.data
-    : Float32Array.from({ length: tensor.size }, (_, at) => Number(tensor.data[at]))
-
-const vectorOf = (output: Tensor, pooled: boolean, at: number, tokens: number): ReadonlyArray<number> => {
-  const width = output.dims.at(-1) ?? 0
-  const perRow = output.size / (output.dims[0] ?? 1)
-  const states = floats(output).subarray(at * perRow, (at + 1) * perRow)
-  return normalise(pooled ? [...states] : meanOf(states, tokens, width))
+/** As many rows as may be, the first among them, with little padding. They must all want the same output. */
+export const chooseRows = <R extends EncodedText>(rows: ReadonlyArray<R>, rowsMax: number): ReadonlyArray<R> => {
+  const [first] = rows
+  if (first === undefined) return []
+  const away = (row: R) => Math.abs(row.tokenIds.length - first.tokenIds.length)
+  const nearest = rows.slice(1, WINDOW_ROWS).sort((a, b) => away(a) - away(b))
+  const chosen = [first]
+  let longest = first.tokenIds.length
+  let tokens = longest
+  for (const row of nearest) {
+    if (chosen.length >= rowsMax) break
+    const { length } = row.tokenIds
+    const cells = Math.max(longest, length) * (chosen.length + 1)
+    if (1 - (tokens + length) / cells > PADDING_MAX) continue
+    longest = Math.max(longest, length)
+    tokens += length
+    chosen.push(row)
+  }
+  return chosen
 }
 
 export class EncoderBatcher {
@@ -77,15 +95,14 @@ export class EncoderBatcher {
   }
 
   submit(encode: Encode): void {
-    const { lengthMax, tell, tokenizer } = this.#options
-    const request: Pending = { ...encode, classes: [], vectors: [], rowsLeft: encode.texts.length, cancelled: false }
-    encode.texts.forEach((text, index) => {
-      const cut = truncate(tokenizer.encode(text), tokenizer.encodePlain(text), lengthMax)
-      // No token at all is no sequence: one of padding stands for the empty text.
-      const tokenIds = cut.tokenIds.length === 0 ? [tokenizer.padTokenId] : cut.tokenIds
-      this.#rows.push({ request, index, tokenIds, cutTokens: cut.cutTokens })
-    })
-    if (encode.texts.length === 0) tell({ _tag: "Encoded", id: encode.id, classes: [], vectors: [] })
+    const rowsLeft = encode.texts.length
+    const request: Pending = { ...encode, numbers: [], spans: [], cutTokens: [], rowsLeft, cancelled: false }
+    for (const [index, text] of encode.texts.entries()) {
+      const { cutTokens, tokenIds, typeIds } = this.#encodeText(text, encode.query)
+      request.cutTokens[index] = cutTokens
+      this.#rows.push({ request, index, tokenIds, typeIds })
+    }
+    if (rowsLeft === 0) this.#finish(request)
     void this.#run()
   }
 
@@ -96,6 +113,16 @@ export class EncoderBatcher {
   counters(): { readonly steps: number; readonly running: number; readonly waiting: number } {
     const requests = (rows: ReadonlyArray<Row>) => new Set(rows.map((row) => row.request.id)).size
     return { steps: this.#steps, running: requests(this.#running), waiting: requests(this.#rows) }
+  }
+
+  #encodeText(text: string, query: string | undefined): EncodedText & { readonly cutTokens: number } {
+    const { lengthMax, tokenizer } = this.#options
+    const encoded =
+      query === undefined ? { tokenIds: tokenizer.encode(text), typeIds: undefined } : tokenizer.encodePair(query, text)
+    // No token at all is no sequence: one of padding stands for the empty text.
+    if (encoded.tokenIds.length === 0) return { ...encoded, tokenIds: [tokenizer.padTokenId], cutTokens: 0 }
+    if (encoded.tokenIds.length <= lengthMax) return { ...encoded, cutTokens: 0 }
+    return truncate(encoded, tokenizer.encodePlain(text), lengthMax)
   }
 
   /** Never rejects but for a failure inside the runtime: that ends the process, and its supervisor decides. */
@@ -114,24 +141,26 @@ export class EncoderBatcher {
 
   async #takeStep(): Promise<void> {
     const rows = this.#rows.filter((row) => !row.request.cancelled)
-    this.#running = rows.slice(0, this.#options.batchTextsMax)
-    this.#rows = rows.slice(this.#running.length)
+    const output = rows[0] === undefined ? "" : outputOf(rows[0].request.want, this.#options)
+    const alike = rows.filter((row) => outputOf(row.request.want, this.#options) === output)
+    this.#running = chooseRows(alike, this.#options.batchTextsMax)
+    const isRunning = new Set(this.#running)
+    this.#rows = rows.filter((row) => !isRunning.has(row))
     if (this.#running.length === 0) return
-    const outputs = await this.#options.session.run(this.#feeds(this.#running))
+    const length = Math.max(...this.#running.map((row) => row.tokenIds.length))
+    const outputs = await this.#options.session.run(this.#feeds(this.#running, length), [output])
     this.#steps++
-    this.#running.forEach((row, at) => {
-      this.#settle(row, at, outputs)
-    })
+    const values = floatsOf(outputs[output]!)
+    for (const [at, row] of this.#running.entries()) this.#settle(row, rowOf(values, this.#running.length, at), length)
     this.#running = []
   }
 
-  #feeds(batch: ReadonlyArray<Row>): Record<string, Tensor> {
+  #feeds(batch: ReadonlyArray<Row>, length: number): Record<string, Tensor> {
     const { graph, tokenizer } = this.#options
-    const length = Math.max(...batch.map((row) => row.tokenIds.length))
     const values: Record<string, (row: Row, at: number) => number> = {
       input_ids: (row, at) => row.tokenIds[at] ?? tokenizer.padTokenId,
       attention_mask: (row, at) => (at < row.tokenIds.length ? 1 : 0),
-      token_type_ids: () => 0,
+      token_type_ids: (row, at) => row.typeIds?.[at] ?? 0,
       position_ids: (_, at) => at,
     }
     const feeds: Record<string, Tensor> = {}
@@ -139,20 +168,25 @@ export class EncoderBatcher {
     return feeds
   }
 
-  #settle(row: Row, at: number, outputs: InferenceSession.OnnxValueMapType): void {
-    const { graph, tell } = this.#options
-    const { request } = row
-    if (request.want === "classes") {
-      const width = graph.labels.length
-      const logits = floats(outputs.logits!).subarray(at * width, (at + 1) * width)
-      request.classes[row.index] = classify(logits, graph.labels, row.cutTokens)
-    } else if (graph.embedding !== undefined) {
-      const { output, pooled } = graph.embedding
-      request.vectors[row.index] = vectorOf(outputs[output]!, pooled, at, row.tokenIds.length)
-    }
+  #settle({ index, request, tokenIds }: Row, values: Float32Array, length: number): void {
+    const text = request.texts[index] ?? ""
+    if (request.want === "spans") {
+      request.spans[index] = readSpans(values, text, tokenIds, request.single === true, this.#options)
+    } else request.numbers[index] = readNumbers(request.want, values, tokenIds.length, length, this.#options)
     request.rowsLeft--
-    if (request.rowsLeft > 0 || request.cancelled) return
-    tell({ _tag: "Encoded", id: request.id, classes: request.classes, vectors: request.vectors })
+    if (request.rowsLeft === 0) this.#finish(request)
+  }
+
+  #finish({ cancelled, cutTokens, id, numbers, spans, want }: Pending): void {
+    if (cancelled) return
+    const width = numbers[0]?.length ?? 0
+    const values = new Float32Array(width * numbers.length)
+    for (const [index, row] of numbers.entries()) values.set(row, index * width)
+    const { model, tell } = this.#options
+    if (values.some(Number.isNaN) || spans.some((found) => found.some(({ score }) => Number.isNaN(score)))) {
+      const message = "it gave no numbers for a text; its weights are damaged."
+      tell({ _tag: "Failed", id, failure: modelFailure(model)("damaged", message) })
+    } else tell({ _tag: "Encoded", id, values, cutTokens, ...(want === "spans" ? { spans } : {}) })
   }
 
   #beat(): void {

@@ -8,6 +8,7 @@ import { Result } from "effect"
 import type { ChatMessage, TerminalModelFailure } from "../../ModelTarget.ts"
 import { type ModelFolder, modelFailure, oneLine, specialToken } from "../folder/modelFolder.ts"
 import { makeDisarm } from "./disarm.ts"
+import { locateBytes, locatePieces, type Place } from "./locateTokens.ts"
 
 export interface ModelTokenizer {
   /** One more than the greatest token id. */
@@ -20,6 +21,13 @@ export interface ModelTokenizer {
   /** Special tokens are left out. */
   readonly decode: (tokenIds: ReadonlyArray<number>) => string
   readonly isSpecial: (tokenId: number) => boolean
+  /** Two texts as one input, as cross-encoders read them; 1 marks the tokens that belong to the second. */
+  readonly encodePair: (
+    first: string,
+    second: string,
+  ) => { readonly tokenIds: ReadonlyArray<number>; readonly typeIds: ReadonlyArray<number> | undefined }
+  /** Where tokens stand in the text that they were made of; control tokens are nowhere. */
+  readonly locate: (text: string, tokenIds: ReadonlyArray<number>) => ReadonlyArray<Place | undefined>
   /** A conversation up to where the assistant's answer begins; a message in place of the ids where that cannot be. */
   readonly encodeChat: (messages: ReadonlyArray<ChatMessage>) => Result.Result<ReadonlyArray<number>, string>
 }
@@ -91,6 +99,25 @@ const padTokenId = (tokenizer: Tokenizer, folder: ModelFolder): number => {
   return token === undefined ? 0 : (tokenizer.token_to_id(token) ?? 0)
 }
 
+/** An unknown token is a special one, and stands for a part of the text all the same. */
+const makeLocate = (
+  tokenizer: Tokenizer,
+  folder: ModelFolder,
+  special: ReadonlyMap<number, string>,
+): ModelTokenizer["locate"] => {
+  const unknown = specialToken(folder.tokenizerConfig.unk_token)
+  const isBytes = JSON.stringify(folder.rawTokenizer.decoder ?? null).includes('"ByteLevel"')
+  return (text, tokenIds) => {
+    const isOfText = (id: number) => !special.has(id) || special.get(id) === unknown
+    const tokens = tokenIds.filter(isOfText).map((id) => tokenizer.id_to_token(id) ?? "")
+    const places = isBytes
+      ? locateBytes(text, tokens)
+      : locatePieces(text, tokens, (token) => token === unknown && token !== "")
+    let at = 0
+    return tokenIds.map((id) => (isOfText(id) ? places[at++] : undefined))
+  }
+}
+
 /**
  * Makes the tokenizer of a folder.
  *
@@ -130,6 +157,12 @@ export const makeModelTokenizer = (
         ? ""
         : tokenizer.decode([...tokenIds], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
     isSpecial: (tokenId) => special.has(tokenId),
+    encodePair: (first, second) => {
+      const pair = { text_pair: disarm(second), return_token_type_ids: true } as const
+      const { ids, token_type_ids: typeIds } = tokenizer.encode(disarm(first), pair)
+      return { tokenIds: ids, typeIds }
+    },
+    locate: makeLocate(tokenizer, folder, special),
     encodeChat,
   })
 }
