@@ -16,6 +16,8 @@ import { type TerminalModelFailure, TerminalPromptTooLong } from "../../ModelTar
 import type { ContextBudget } from "../cache/ContextBudget.ts"
 import { makeContexts } from "../cache/makeContexts.ts"
 import { contextLengthOf, endTokenIds, type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
+import { type FormatCompiler, makeFormatCompiler } from "../grammar/FormatCompiler.ts"
+import { FormatMatcher } from "../grammar/FormatMatcher.ts"
 import { checkSampling, planSampling } from "../sampling/planSampling.ts"
 import { type GenerationStart, type PrefillRules, replay } from "../scheduling/Generation.ts"
 import { Scheduler } from "../scheduling/Scheduler.ts"
@@ -64,6 +66,7 @@ interface Model {
   readonly contextLength: number | undefined
   readonly budget: ContextBudget
   readonly endTokenIds: ReadonlySet<number>
+  readonly formats: FormatCompiler
 }
 
 /** What is wrong with a request whatever the model's state; a request is checked before it waits for a slot. */
@@ -109,6 +112,11 @@ const startGeneration = (
     return Result.fail(new TerminalPromptTooLong({ model: name, promptTokens, contextLength, message }))
   }
   if (prompt.success.tokenIds.length === 0) return Result.fail(fail("request", "the prompt is empty."))
+  const format =
+    request.sampling.format === undefined
+      ? Result.succeed(undefined)
+      : model.formats.compile(request.sampling.format, plan.maxTokens)
+  if (Result.isFailure(format)) return Result.fail(fail("request", format.failure))
   const text = makeAnswerText({
     decode: model.tokenizer.decode,
     isSpecial: model.tokenizer.isSpecial,
@@ -118,7 +126,19 @@ const startGeneration = (
     maxTokens: plan.maxTokens,
   })
   const { cacheKey, deadlineAtMs, id, resumeTokenIds } = request
-  return Result.succeed({ id, prompt: prompt.success, plan, text, resumeTokenIds, cacheKey, deadlineAtMs, arrivedMs })
+  const matcher = format.success === undefined ? {} : { format: new FormatMatcher(format.success) }
+  const started = {
+    id,
+    prompt: prompt.success,
+    plan,
+    text,
+    ...matcher,
+    resumeTokenIds,
+    cacheKey,
+    deadlineAtMs,
+    arrivedMs,
+  }
+  return Result.succeed(started)
 }
 
 const makeSpeculation = (
@@ -151,6 +171,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
     vocabSize: tokenizer.vocabSize,
     contextLength: contextLengthOf(folder),
     endTokenIds: endTokenIds(folder),
+    formats: makeFormatCompiler({ bytesOf: tokenizer.tokenBytes, endTokenIds: endTokenIds(folder) }),
   }
   const { vocabSize } = model
   const speculation = makeSpeculation(settings, draft, { vocabSize, rules, clockMs: world.clockMs })
@@ -169,8 +190,12 @@ export const loadDecoder = Effect.fnUntraced(function* (
     const arrivedMs = world.clockMs()
     const start = startGeneration(request, model, arrivedMs)
     if (Result.isFailure(start)) return world.tell({ _tag: "Failed", id: request.id, failure: start.failure })
-    const over = replay(start.success.text, request.resumeTokenIds)
+    const over = replay(start.success, request.resumeTokenIds)
     if (over === undefined) return scheduler.submit(start.success)
+    if (over === "misfit") {
+      const failure = modelFailure(settings.name)("request", "resumeTokenIds do not fit the format that is asked for.")
+      return world.tell({ _tag: "Failed", id: request.id, failure })
+    }
     const promptTokens = start.success.prompt.tokenIds.length + request.resumeTokenIds.length
     const { cut } = start.success.prompt
     const usage = { promptTokens, completionTokens: 0, cachedTokens: 0 }

@@ -5,6 +5,7 @@
 
 import type { GenerationTiming, TokenLogprobs } from "../../ModelTarget.ts"
 import type { KvSlot, StepRow } from "../decoding/DecoderStep.ts"
+import type { FormatMatcher } from "../grammar/FormatMatcher.ts"
 import { logprobsOf } from "../sampling/logprobsOf.ts"
 import type { GenerationPlan } from "../sampling/planSampling.ts"
 import { scratchFor } from "../sampling/Scratch.ts"
@@ -17,6 +18,8 @@ export interface GenerationStart {
   readonly prompt: FittedPrompt
   readonly plan: GenerationPlan
   readonly text: AnswerText
+  /** What it has to look like, as far as it is written; undefined where that is free. */
+  readonly format?: FormatMatcher | undefined
   readonly resumeTokenIds: ReadonlyArray<number>
   readonly cacheKey: string | undefined
   readonly deadlineAtMs: number | undefined
@@ -51,9 +54,16 @@ export interface Generation extends GenerationStart {
   stepRows: number
 }
 
-/** The resumed tokens, seen again: readers have their text. Says why there is nothing left to do, where that is so. */
-export const replay = (text: AnswerText, resumeTokenIds: ReadonlyArray<number>): EndReason | undefined => {
+/**
+ * The resumed tokens, seen again: readers have their text. Says why there is nothing left to do, where that is so; `misfit`
+ * where they do not fit the format.
+ */
+export const replay = (
+  { format, text }: Pick<GenerationStart, "format" | "text">,
+  resumeTokenIds: ReadonlyArray<number>,
+): EndReason | "misfit" | undefined => {
   for (const tokenId of resumeTokenIds) {
+    if (format?.take(tokenId) === false) return "misfit"
     const { reason } = text.push(tokenId)
     if (reason !== undefined) return reason
   }
@@ -142,21 +152,31 @@ const EXCLUDED: TokenProblem = {
   reason: "request",
   message: "every token is excluded by bannedTokenIds, noRepeatNgram or minTokens together; exclude fewer",
 }
+const UNCOMPLETABLE: TokenProblem = {
+  reason: "request",
+  message:
+    "nothing completes the answer to its format, which is too ambiguous; write it so that each text fits in one way",
+}
 
 /** Draws the token that comes after `tokenIds`, which begin as the answer does; -1 where there is none. */
 export const drawToken = (
   { plan, prompt }: Generation,
   tokenIds: ReadonlyArray<number>,
   logits: Float32Array,
-): number => sampleToken(logits, plan, { tokenIds, answerFrom: prompt.tokenIds.length })
+  allowed?: Uint32Array,
+): number => sampleToken(logits, plan, { tokenIds, answerFrom: prompt.tokenIds.length, allowed })
 
 /** Takes the logits of one position. @returns the token, or why there is none */
 const takePosition = (generation: Generation, given: Float32Array): number | TokenProblem => {
-  const { plan, tokenIds, untold } = generation
+  const { format, plan, prompt, tokenIds, untold } = generation
   const scratch = scratchFor(given.length)
   if (plan.logprobs !== undefined) scratch.raw.set(given)
-  const tokenId = drawToken(generation, tokenIds, given)
-  if (tokenId < 0) return given.includes(Number.NEGATIVE_INFINITY) ? EXCLUDED : DAMAGED
+  const drawn = drawToken(generation, tokenIds, given, format?.allowed())
+  if (drawn < 0 && !given.includes(Number.NEGATIVE_INFINITY)) return DAMAGED
+  const tokensLeft = plan.maxTokens - (tokenIds.length - prompt.tokenIds.length)
+  const tokenId = format === undefined ? drawn : format.choose(drawn, tokensLeft)
+  if (tokenId < 0) return format === undefined ? EXCLUDED : UNCOMPLETABLE
+  format?.take(tokenId)
   if (plan.logprobs !== undefined) untold.logprobs.push(logprobsOf(scratch.raw, tokenId, plan.logprobs, scratch.ids))
   const { text, reason } = generation.text.push(tokenId)
   tokenIds.push(tokenId)

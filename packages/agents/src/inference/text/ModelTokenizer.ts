@@ -9,6 +9,7 @@ import type { ChatMessage, TerminalModelFailure } from "../../ModelTarget.ts"
 import { type ModelFolder, modelFailure, oneLine, specialToken } from "../folder/modelFolder.ts"
 import { makeDisarm } from "./disarm.ts"
 import { locateBytes, locatePieces, type Place } from "./locateTokens.ts"
+import { tokenSpeller } from "./tokenBytes.ts"
 
 export interface ModelTokenizer {
   /** One more than the greatest token id. */
@@ -28,6 +29,8 @@ export interface ModelTokenizer {
   ) => { readonly tokenIds: ReadonlyArray<number>; readonly typeIds: ReadonlyArray<number> | undefined }
   /** Where tokens stand in the text that they were made of; control tokens are nowhere. */
   readonly locate: (text: string, tokenIds: ReadonlyArray<number>) => ReadonlyArray<Place | undefined>
+  /** By token id the bytes that it reads as, undefined where it is no text; or why that cannot be known, in one clause. */
+  readonly tokenBytes: () => Result.Result<ReadonlyArray<Uint8Array | undefined>, string>
   /** A conversation up to where the assistant's answer begins; a message in place of the ids where that cannot be. */
   readonly encodeChat: (messages: ReadonlyArray<ChatMessage>) => Result.Result<ReadonlyArray<number>, string>
 }
@@ -118,6 +121,18 @@ const makeLocate = (
   }
 }
 
+const readTokenBytes = (tokenizer: Tokenizer, folder: ModelFolder, special: ReadonlyMap<number, string>) =>
+  Result.map(tokenSpeller(folder.rawTokenizer), (spell) => {
+    const bytes = new Array<Uint8Array | undefined>(greatestId(tokenizer) + 1).fill(undefined)
+    const added = tokenizer.get_added_tokens_decoder()
+    for (const [token, id] of tokenizer.get_vocab(true)) {
+      if (special.has(id)) continue
+      // Added tokens stand for themselves, whatever the decoder makes of others.
+      bytes[id] = added.has(id) ? new TextEncoder().encode(token) : spell(token)
+    }
+    return bytes
+  })
+
 /**
  * Makes the tokenizer of a folder.
  *
@@ -163,6 +178,7 @@ export const makeModelTokenizer = (
       return { tokenIds: ids, typeIds }
     },
     locate: makeLocate(tokenizer, folder, special),
+    tokenBytes: () => readTokenBytes(tokenizer, folder, special),
     encodeChat,
   })
 }
