@@ -10,6 +10,7 @@ import {
   type GenerateRequest,
   type GenerationFinished,
   type ModelTarget,
+  type TokenLogprobs,
 } from "../../src/index.ts"
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
@@ -29,6 +30,7 @@ export const openEncoder = (options: EncoderOptions) => openScoped(Engine.encode
 export interface Answer {
   readonly tokenIds: ReadonlyArray<number>
   readonly text: string
+  readonly logprobs: ReadonlyArray<TokenLogprobs>
   readonly finished: GenerationFinished
   /** The text that readers had after each number of tokens that they were told of. */
   readonly textAfter: ReadonlyMap<number, string>
@@ -42,6 +44,7 @@ export const answer = (
   Effect.map(Stream.runCollect(target.generate(request)), (events) => {
     const tokenIds: Array<number> = []
     const textAfter = new Map([[0, ""]])
+    const logprobs: Array<TokenLogprobs> = []
     let text = ""
     let finished: GenerationFinished | undefined
     for (const event of events) {
@@ -49,11 +52,12 @@ export const answer = (
       else {
         tokenIds.push(...event.tokenIds)
         text += event.text
+        logprobs.push(...(event.logprobs ?? []))
         textAfter.set(tokenIds.length, text)
       }
     }
     if (finished === undefined) throw new Error("the stream ended without Finished")
-    return { tokenIds, text, finished, textAfter }
+    return { tokenIds, text, logprobs, finished, textAfter }
   })
 
 export const user = (content: string) => ({ role: "user" as const, content })

@@ -20,6 +20,7 @@ import {
   ANY_NUMBER,
   COLON,
   COMMA,
+  COUNTED_CHARACTER,
   integerBetween,
   numberBetween,
   STRING_CHARACTER,
@@ -81,6 +82,7 @@ class SchemaCompiler {
 
   compile(): Grammar {
     this.#rules.set("character", STRING_CHARACTER)
+    this.#rules.set("counted character", COUNTED_CHARACTER)
     this.#rules.set("root", this.#schema(this.#root))
     return { rules: this.#rules, root: "root" }
   }
@@ -256,7 +258,8 @@ class SchemaCompiler {
     const [min, max] = this.#counts(schema, "minLength", "maxLength")
     const { format, pattern } = schema
     const named = typeof format === "string" ? STRING_FORMATS.get(format) : undefined
-    if (pattern === undefined) return named ?? stringOf(repeat(rule("character"), min, max))
+    const character = rule(min > 1 || max !== undefined ? "counted character" : "character")
+    if (pattern === undefined) return named ?? stringOf(repeat(character, min, max))
     // A pattern that comes with a known format is the format written out, as for UUIDs.
     if (named !== undefined) return named
     if (typeof pattern !== "string") return this.#fail("`pattern` has to be a text")

@@ -63,21 +63,23 @@ export const spellInString = (ranges: ReadonlyArray<CodeRange>): Expression => {
   return choice(...parts)
 }
 
-/** Any character of a string. Escapes of surrogates are left out: alone, they are no character. */
-export const STRING_CHARACTER = choice(
-  { kind: "class", ranges: PLAIN },
+const ESCAPE = choice(
   sequence(
     text("\\"),
-    charClass(
-      [0x22, 0x22],
-      [0x2f, 0x2f],
-      [0x5c, 0x5c],
-      ...Array.from("bfnrt", (c): CodeRange => [c.charCodeAt(0), c.charCodeAt(0)]),
-    ),
+    charClass(...Array.from('"/\\bfnrt', (character): CodeRange => [character.charCodeAt(0), character.charCodeAt(0)])),
   ),
   sequence(text("\\u"), charClass([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]), HEX, HEX, HEX),
   sequence(text("\\u"), charClass([0x44, 0x44], [0x64, 0x64]), charClass([0x30, 0x37]), HEX, HEX),
 )
+
+/** Any character of a string. Escapes of surrogates are left out: alone, they are no character. */
+export const STRING_CHARACTER = choice({ kind: "class", ranges: PLAIN }, ESCAPE)
+
+/**
+ * A character that has the length 1 for everybody: JSON Schema counts code points, JavaScript UTF-16 units, and beyond U+FFFF
+ * they differ. For strings of a bounded length.
+ */
+export const COUNTED_CHARACTER = choice({ kind: "class", ranges: intersect(PLAIN, [[0, 0xffff]]) }, ESCAPE)
 
 /** The digits of `prefix` and then any of `count` more. */
 const withDigits = (prefix: string, count: number): Expression =>

@@ -90,7 +90,7 @@ class RegexParser {
       }
       alternatives.push({ expression: sequence(...parts), begins, ends })
     } while (this.#skip("|"))
-    if (!this.#isOver()) this.#fail(`"${this.#peek()}" without its beginning`)
+    if (this.#at < this.#characters.length) this.#fail(`"${this.#peek()}" without its beginning`)
     return { alternatives }
   }
 
