@@ -148,6 +148,27 @@ const makeSpeculation = (
 ): Speculation | undefined =>
   step === undefined || settings.draft === undefined ? undefined : new Speculation({ ...of, ...settings.draft, step })
 
+/** Takes a request: refuses it, hands it on, or finishes it where its resumed tokens were all of it. */
+const makeGenerate = (model: Model, scheduler: Scheduler, world: WorkerContext) => (request: Generate) => {
+  const arrivedMs = world.clockMs()
+  const start = startGeneration(request, model, arrivedMs)
+  if (Result.isFailure(start)) return world.tell({ _tag: "Failed", id: request.id, failure: start.failure })
+  const over = replay(start.success, request.resumeTokenIds)
+  if (over === undefined) return scheduler.submit(start.success)
+  if (over === "misfit") {
+    const failure = modelFailure(model.folder.name)(
+      "request",
+      "resumeTokenIds do not fit the format that is asked for.",
+    )
+    return world.tell({ _tag: "Failed", id: request.id, failure })
+  }
+  const promptTokens = start.success.prompt.tokenIds.length + request.resumeTokenIds.length
+  const { cut } = start.success.prompt
+  const usage = { promptTokens, completionTokens: 0, cachedTokens: 0 }
+  const timing = { queueMs: 0, totalMs: world.clockMs() - arrivedMs, batchRows: 0 }
+  world.tell({ _tag: "Finished", id: request.id, reason: over, usage, timing, ...(cut === undefined ? {} : { cut }) })
+}
+
 /**
  * Loads a decoder.
  *
@@ -186,22 +207,6 @@ export const loadDecoder = Effect.fnUntraced(function* (
     vocabSize,
     rules,
   })
-  const generate = (request: Generate) => {
-    const arrivedMs = world.clockMs()
-    const start = startGeneration(request, model, arrivedMs)
-    if (Result.isFailure(start)) return world.tell({ _tag: "Failed", id: request.id, failure: start.failure })
-    const over = replay(start.success, request.resumeTokenIds)
-    if (over === undefined) return scheduler.submit(start.success)
-    if (over === "misfit") {
-      const failure = modelFailure(settings.name)("request", "resumeTokenIds do not fit the format that is asked for.")
-      return world.tell({ _tag: "Failed", id: request.id, failure })
-    }
-    const promptTokens = start.success.prompt.tokenIds.length + request.resumeTokenIds.length
-    const { cut } = start.success.prompt
-    const usage = { promptTokens, completionTokens: 0, cachedTokens: 0 }
-    const timing = { queueMs: 0, totalMs: world.clockMs() - arrivedMs, batchRows: 0 }
-    world.tell({ _tag: "Finished", id: request.id, reason: over, usage, timing, ...(cut === undefined ? {} : { cut }) })
-  }
   const loaded: Loaded = {
     _tag: "Loaded",
     dtype: folder.dtype,
@@ -222,7 +227,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
   }
   return {
     loaded,
-    generate,
+    generate: makeGenerate(model, scheduler, world),
     cancel: (id) => scheduler.cancel(id),
     setStepDelayMs: (delayMs) => scheduler.delay.setDelayMs(delayMs),
     counters,

@@ -16,18 +16,19 @@ import {
   sequence,
   text,
 } from "./Expression.ts"
+import { itemsOf } from "./jsonItems.ts"
+import { numberOf } from "./jsonNumbers.ts"
 import {
   ANY_NUMBER,
   COLON,
   COMMA,
   COUNTED_CHARACTER,
-  integerBetween,
-  numberBetween,
   STRING_CHARACTER,
   STRING_FORMATS,
   spellInString,
   stringOf,
 } from "./jsonText.ts"
+import { lookUpReference } from "./lookUpReference.ts"
 import { isSchemaObject, mergeSchemas, type SchemaObject } from "./mergeSchemas.ts"
 import { parseRegex } from "./parseRegex.ts"
 
@@ -83,7 +84,10 @@ class SchemaCompiler {
   compile(): Grammar {
     this.#rules.set("character", STRING_CHARACTER)
     this.#rules.set("counted character", COUNTED_CHARACTER)
-    this.#rules.set("root", this.#schema(this.#root))
+    this.#rules.set(
+      "root",
+      this.#inside([], () => this.#schema(this.#root)),
+    )
     return { rules: this.#rules, root: "root" }
   }
 
@@ -146,29 +150,15 @@ class SchemaCompiler {
     for (let hops = 0; isSchemaObject(schema) && schema.$ref !== undefined; hops++) {
       if (hops > DEPTH_MAX) return this.#fail("a reference leads in a circle")
       const { $ref, ...rest } = schema
-      const target = this.#lookUp($ref)
+      const target = lookUpReference(this.#root, $ref)
       schema = isSchemaObject(target) ? mergeSchemas(target, rest) : target
     }
     if (schema === true) return {}
     return isSchemaObject(schema) ? schema : this.#fail(`a schema is an object, not ${JSON.stringify(schema)}`)
   }
 
-  #lookUp(reference: unknown): unknown {
-    if (typeof reference !== "string" || !/^#(\/|$)/.test(reference)) {
-      return this.#fail(
-        `\`$ref\` has to lead to a place in this schema ("#/$defs/…"), not to ${JSON.stringify(reference)}`,
-      )
-    }
-    let at: unknown = this.#root
-    for (const escaped of reference.split("/").slice(1)) {
-      const key = decodeURIComponent(escaped).replaceAll("~1", "/").replaceAll("~0", "~")
-      at = Array.isArray(at) ? at[Number(key)] : isSchemaObject(at) && Object.hasOwn(at, key) ? at[key] : undefined
-    }
-    return at === undefined ? this.#fail(`\`$ref\` leads to ${reference}, and nothing is there`) : at
-  }
-
   #reference(reference: unknown): Expression {
-    const target = this.#lookUp(reference)
+    const target = lookUpReference(this.#root, reference)
     const name = `at ${reference}`
     if (!this.#rules.has(name)) {
       // Declared before it is known: it may refer to itself.
@@ -206,7 +196,7 @@ class SchemaCompiler {
         return this.#string(schema)
       case "integer":
       case "number":
-        return this.#number(type, schema)
+        return numberOf(type, schema)
       case "boolean":
         return choice(text("true"), text("false"))
       case "null":
@@ -279,33 +269,6 @@ class SchemaCompiler {
     )
   }
 
-  #number(type: "integer" | "number", schema: SchemaObject): Expression {
-    const read = (keyword: string): number | undefined => {
-      const value = schema[keyword]
-      if (value === undefined || typeof value === "number") return value
-      return this.#fail(`\`${keyword}\` is ${JSON.stringify(value)}; it has to be a number`)
-    }
-    const multipleOf = read("multipleOf")
-    if (multipleOf !== undefined && !(type === "integer" && multipleOf === 1)) {
-      return this.#fail("`multipleOf` cannot be kept while writing; leave it out, or list the values in `enum`")
-    }
-    const above = read("exclusiveMinimum")
-    const below = read("exclusiveMaximum")
-    // Exclusive bounds are narrowed to the next whole number.
-    const minimum = Math.max(
-      read("minimum") ?? Number.NEGATIVE_INFINITY,
-      above === undefined ? Number.NEGATIVE_INFINITY : Math.floor(above) + 1,
-    )
-    const maximum = Math.min(
-      read("maximum") ?? Number.POSITIVE_INFINITY,
-      below === undefined ? Number.POSITIVE_INFINITY : Math.ceil(below) - 1,
-    )
-    if (type === "integer") return integerBetween({ minimum, maximum })
-    return minimum === Number.NEGATIVE_INFINITY && maximum === Number.POSITIVE_INFINITY
-      ? ANY_NUMBER
-      : numberBetween({ minimum, maximum })
-  }
-
   #array(schema: SchemaObject): Expression {
     if (schema.uniqueItems === true) return this.#fail("`uniqueItems` cannot be kept while writing; leave it out")
     const [min, max] = this.#counts(schema, "minItems", "maxItems")
@@ -317,39 +280,8 @@ class SchemaCompiler {
     const none = items === false || max === prefix.length || (max ?? Number.POSITIVE_INFINITY) < prefix.length
     if (none && min > prefix.length) return this.#fail(`\`minItems\` is ${min}, and there are only ${prefix.length}`)
     const item = none ? undefined : this.#inside(["items"], () => this.#schema(items))
-    const inside = this.#items(prefix, item, min, max)
+    const inside = itemsOf(prefix, item, min, max)
     return sequence(text("["), inside, text("]"))
-  }
-
-  /** The items of an array, separators between them. */
-  #items(
-    prefix: ReadonlyArray<Expression>,
-    item: Expression | undefined,
-    min: number,
-    max: number | undefined,
-  ): Expression {
-    const [first, ...others] = prefix
-    if (first === undefined) {
-      if (item === undefined) return text("")
-      const more = repeat(sequence(COMMA, item), Math.max(0, min - 1), max === undefined ? undefined : max - 1)
-      const some = sequence(item, more)
-      return min === 0 ? optional(some) : some
-    }
-    let tail: Expression = text("")
-    if (item !== undefined) {
-      tail = repeat(
-        sequence(COMMA, item),
-        Math.max(0, min - prefix.length),
-        max === undefined ? undefined : max - prefix.length,
-      )
-    }
-    for (const [at, part] of [...others.entries()].reverse()) {
-      const whole = sequence(COMMA, part, tail)
-      // Item `at + 1` of the array, counting from 0.
-      tail = at + 1 < min ? whole : optional(whole)
-    }
-    const whole = sequence(first, tail)
-    return min === 0 ? optional(whole) : whole
   }
 
   #object(schema: SchemaObject): Expression {
