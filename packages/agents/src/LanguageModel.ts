@@ -1,19 +1,16 @@
 /**
  * The boundary to effect/ai: a `ModelTarget` offered as its `LanguageModel`, an `EncoderTarget` as its `EmbeddingModel`.
  *
- * What they cannot do is said at the call and not ignored: tools, structured output (there is no constrained decoding),
- * and prompts with files, reasoning or tool results fail with an `AiError` that is not retryable.
+ * `generateObject` and toolkits work on any target that keeps to a format (the engine does): the answer is constrained to the
+ * schema. What they cannot do is said at the call and not ignored: prompts with files or reasoning, and tools of other
+ * providers, fail with an `AiError` that is not retryable.
  */
-import { Context, Duration, Effect, Layer, Result, Stream } from "effect"
-import { AiError, EmbeddingModel, LanguageModel, type Prompt, type Response } from "effect/ai"
+import { Context, Duration, Effect, Layer, Stream } from "effect"
+import { AiError, EmbeddingModel, type IdGenerator, LanguageModel, type Response } from "effect/ai"
 import { type EncodeFailure, EncoderTarget } from "./EncoderTarget.ts"
-import {
-  type ChatMessage,
-  type GenerateFailure,
-  type GenerationFinished,
-  ModelTarget,
-  type Sampling,
-} from "./ModelTarget.ts"
+import { type GenerateFailure, ModelTarget, type Sampling } from "./ModelTarget.ts"
+import { partsOfAnswer } from "./partsOfAnswer.ts"
+import { refuse, requestOfPrompt } from "./requestOfPrompt.ts"
 
 /**
  * The sampling of calls through `LanguageModel`, which has no parameters for it; default: greedy, the model folder's
@@ -22,13 +19,6 @@ import {
 export const CurrentSampling: Context.Reference<Sampling> = Context.Reference("@pontoon/agents/CurrentSampling", {
   defaultValue: (): Sampling => ({}),
 })
-
-const refuse = (method: string, parameter: string, description: string): AiError.AiError =>
-  AiError.make({
-    module: "Pontoon",
-    method,
-    reason: new AiError.InvalidRequestError({ parameter, description }),
-  })
 
 /** Who may retry stays the same on the other side. */
 const toAiError =
@@ -53,90 +43,31 @@ const toAiError =
     }
   }
 
-/** The text of one message; what is not text in place of it where there is such a part. */
-const textOf = (message: Prompt.Message): Result.Result<ChatMessage, string> => {
-  if (message.role === "system") return Result.succeed({ role: "system", content: message.content })
-  if (message.role === "tool") return Result.fail("tool results")
-  const texts: Array<string> = []
-  for (const part of message.content) {
-    if (part.type !== "text") return Result.fail(`a part of type ${part.type}`)
-    texts.push(part.text)
-  }
-  return Result.succeed({ role: message.role, content: texts.join("") })
-}
-
-const toMessages = (method: string, options: LanguageModel.ProviderOptions) => {
-  if (options.tools.length > 0) {
-    return Result.fail(refuse(method, "toolkit", "this model calls no tools; leave the toolkit out"))
-  }
-  if (options.responseFormat.type === "json") {
-    return Result.fail(
-      refuse(method, "schema", "this model has no structured output; use generateText and parse what it says"),
-    )
-  }
-  const messages: Array<ChatMessage> = []
-  for (const message of options.prompt.content) {
-    const text = textOf(message)
-    if (Result.isFailure(text)) {
-      return Result.fail(refuse(method, "prompt", `this model reads text, not ${text.failure}; leave it out`))
-    }
-    messages.push(text.success)
-  }
-  return Result.succeed(messages)
-}
-
-const finishPart = ({ reason, usage }: GenerationFinished): Response.FinishPartEncoded => ({
-  type: "finish",
-  reason: reason === "length" ? "length" : "stop",
-  usage: {
-    inputTokens: {
-      total: usage.promptTokens,
-      uncached: usage.promptTokens - usage.cachedTokens,
-      cacheRead: usage.cachedTokens,
-      cacheWrite: undefined,
-    },
-    outputTokens: { total: usage.completionTokens, text: usage.completionTokens, reasoning: undefined },
-  },
-  response: undefined,
-})
-
-/** Every text of a stream belongs to one block. */
-const TEXT_ID = "0"
-
 const streamParts = (
   target: ModelTarget["Service"],
   method: string,
   options: LanguageModel.ProviderOptions,
-): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> =>
+): Stream.Stream<Response.StreamPartEncoded, AiError.AiError, IdGenerator.IdGenerator> =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const prompt = yield* Effect.fromResult(toMessages(method, options))
-      const sampling = yield* CurrentSampling
-      const parts = Stream.mapAccum(
-        target.generate({ prompt, sampling }),
-        () => false,
-        (begun, event): readonly [boolean, ReadonlyArray<Response.StreamPartEncoded>] => {
-          if (event._tag === "Finished") {
-            const end: ReadonlyArray<Response.StreamPartEncoded> = begun ? [{ type: "text-end", id: TEXT_ID }] : []
-            return [begun, [...end, finishPart(event)]]
-          }
-          if (event.text === "") return [begun, []]
-          const start: ReadonlyArray<Response.StreamPartEncoded> = begun ? [] : [{ type: "text-start", id: TEXT_ID }]
-          return [true, [...start, { type: "text-delta", id: TEXT_ID, delta: event.text }]]
-        },
-      )
-      return Stream.mapError(parts, toAiError(method))
+      const { capabilities } = target.describe
+      const { format, prompt, tools } = yield* Effect.fromResult(requestOfPrompt(method, options, capabilities))
+      const asked = yield* CurrentSampling
+      const sampling = format === undefined ? asked : { ...asked, format }
+      const events = target.generate({ prompt, sampling, ...(tools === undefined ? {} : { tools }) })
+      return partsOfAnswer(Stream.mapError(events, toAiError(method)), tools !== undefined, method)
     }),
   )
 
-/** A target as effect/ai's `LanguageModel`: `generateText` and `streamText` over text prompts. */
+/** A target as effect/ai's `LanguageModel`: text, objects of a schema, and calls of tools, over text prompts. */
 export const languageModel = (target: ModelTarget["Service"]): Effect.Effect<LanguageModel.LanguageModel> =>
   LanguageModel.make({
     generateText: (options) =>
       Effect.map(Stream.runCollect(streamParts(target, "generateText", options)), (parts) => {
         const text = parts.map((part) => (part.type === "text-delta" ? part.delta : "")).join("")
-        const finish = parts.flatMap((part) => (part.type === "finish" ? [part] : []))
-        return [{ type: "text", text }, ...finish]
+        const others = parts.flatMap((part) => (part.type === "finish" || part.type === "tool-call" ? [part] : []))
+        const called = others.some(({ type }) => type === "tool-call")
+        return called ? others : [{ type: "text", text }, ...others]
       }),
     streamText: (options) => streamParts(target, "streamText", options),
     supportsSystemMessagesInHistory: Effect.succeed(true),

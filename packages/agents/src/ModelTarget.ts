@@ -92,6 +92,23 @@ export const Sampling = Schema.Struct({
 })
 export type Sampling = typeof Sampling.Type
 
+/** Something that a model may ask to be done. */
+export const ToolDefinition = Schema.Struct({
+  name: Schema.NonEmptyString.check(Schema.isMaxLength(128)),
+  description: Schema.optionalKey(Schema.String),
+  /** A JSON Schema of an object. */
+  parameters: Schema.Json,
+})
+export type ToolDefinition = typeof ToolDefinition.Type
+
+/** Tools that an answer may call, or has to: then it is `{"name": …, "arguments": …}`, with arguments of the tool's schema. */
+export const ToolTerms = Schema.Struct({
+  /** At least one, at most 64: all of them are in the prompt. */
+  definitions: Schema.Array(ToolDefinition).check(Schema.isMinLength(1), Schema.isMaxLength(64)),
+  choice: Schema.Literals(["auto", "required"]),
+})
+export type ToolTerms = typeof ToolTerms.Type
+
 /** What to do with a prompt that does not fit the context with `maxTokens` free beside it. */
 export type Overflow =
   /** Fail with `TerminalPromptTooLong` (default). */
@@ -102,6 +119,8 @@ export type Overflow =
 export interface GenerateRequest {
   readonly prompt: ReadonlyArray<ChatMessage>
   readonly sampling: Sampling
+  /** Tools that the answer may call. They stand in the prompt, and exclude a `format`. */
+  readonly tools?: ToolTerms
   readonly overflow?: Overflow
   /** Tokens of this very answer that readers already have: generation goes on after them, with the same random numbers. */
   readonly resumeTokenIds?: ReadonlyArray<number>

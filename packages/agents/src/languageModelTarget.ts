@@ -93,11 +93,25 @@ const deadline = (model: string, deadlineAtMs: number | undefined): Effect.Effec
   )
 }
 
+/** What a reader relies on, and a `LanguageModel` behind the port cannot give: refused, where a taste in sampling is not. */
+const cannotKeep = ({ sampling, tools }: GenerateRequest): string | undefined => {
+  if (sampling.format !== undefined)
+    return "it keeps to no format; ask a model of the engine, or leave sampling.format out"
+  if (sampling.logprobs !== undefined)
+    return "it tells no log-probabilities; ask a model of the engine, or leave sampling.logprobs out"
+  return tools === undefined ? undefined : "it is given no tools; give its toolkit to the LanguageModel itself"
+}
+
 const generateWith =
   (service: LanguageModel.LanguageModel, model: string) =>
   (request: GenerateRequest): Stream.Stream<GenerationEvent, GenerateFailure> => {
     if ((request.resumeTokenIds ?? []).length > 0) {
       const message = `Model "${model}": it cannot go on from token ids; ask it without resumeTokenIds.`
+      return Stream.fail(new TerminalModelFailure({ model, reason: "request", message, cause: null }))
+    }
+    const unkept = cannotKeep(request)
+    if (unkept !== undefined) {
+      const message = `Model "${model}": ${unkept}.`
       return Stream.fail(new TerminalModelFailure({ model, reason: "request", message, cause: null }))
     }
     return Stream.suspend(() => {

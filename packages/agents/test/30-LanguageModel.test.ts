@@ -1,5 +1,5 @@
 import { Duration, Effect, Fiber, Layer, Schema, Stream } from "effect"
-import { AiError, EmbeddingModel, LanguageModel, type Response, Tool, Toolkit } from "effect/ai"
+import { AiError, EmbeddingModel, LanguageModel, type Response } from "effect/ai"
 import { TestClock } from "effect/testing"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import {
@@ -27,23 +27,16 @@ describe("the engine as effect/ai's LanguageModel", () => {
   const failureOf = <A>(effect: Effect.Effect<A, AiError.AiError, LanguageModel.LanguageModel>) =>
     run(Effect.flip(Effect.provide(effect, layer)))
 
-  it("refuses tools, structured output and files, each with a sentence", async () => {
-    const Weather = Tool.make("Weather", { success: Schema.String })
-    const toolkit = Toolkit.make(Weather)
-    const withTools = LanguageModel.generateText({ prompt: "hi", toolkit }).pipe(
-      Effect.provide(toolkit.toLayer({ Weather: () => Effect.succeed("sunny") })),
-    )
-    const tools = await run(Effect.flip(Effect.provide(withTools, layer)))
-    expect(String(tools)).toContain("this model calls no tools")
-    const schema = Schema.Struct({ size: Schema.String })
-    expect(String(await failureOf(LanguageModel.generateObject({ prompt: "hi", schema })))).toContain(
-      "no structured output",
-    )
+  it("refuses files, tools that are not there, and schemas that cannot be kept, each with a sentence", async () => {
     const file = { type: "file" as const, mediaType: "image/png", data: new Uint8Array(1) }
     const withFile = LanguageModel.generateText({ prompt: [{ role: "user", content: [file] }] })
     const failure = await failureOf(withFile)
     expect(String(failure)).toContain("this model reads text, not a part of type file")
     expect(failure.isRetryable).toBe(false)
+    const schema = Schema.Struct({ size: Schema.Array(Schema.Int).check(Schema.isUnique()) })
+    const unkept = await failureOf(LanguageModel.generateObject({ prompt: "hi", schema }))
+    expect(String(unkept)).toContain("JSON schema at #/properties/size: `uniqueItems` cannot be kept")
+    expect(unkept.isRetryable).toBe(false)
   })
 
   it("says who may retry: a prompt that is too long never fits", async () => {

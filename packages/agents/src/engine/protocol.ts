@@ -19,6 +19,7 @@ import {
   TerminalModelFailure,
   TerminalPromptTooLong,
   TokenLogprobs,
+  ToolTerms,
 } from "../ModelTarget.ts"
 import { NamedTensors, TensorSpec } from "../TensorValue.ts"
 
@@ -94,6 +95,7 @@ export const Generate = Schema.TaggedStruct("Generate", {
   id: Id,
   prompt: Schema.Array(ChatMessage),
   sampling: Sampling,
+  tools: Schema.optionalKey(ToolTerms),
   overflow: Overflow,
   resumeTokenIds: Schema.Array(Schema.Int),
   cacheKey: Schema.optionalKey(Schema.String),

@@ -16,10 +16,11 @@ export const generateWith =
     Stream.callback<GenerationEvent, GenerateFailure>((queue) =>
       Effect.gen(function* () {
         yield* admit(gate)
-        const { cacheKey, deadlineAtMs, overflow = "refuse", prompt, resumeTokenIds = [], sampling } = request
+        const { cacheKey, deadlineAtMs, overflow = "refuse", prompt, resumeTokenIds = [], sampling, tools } = request
         const id = gate.process.nextId()
         const message = yield* decodeGenerate({
           ...{ _tag: "Generate", id, prompt, sampling, overflow, resumeTokenIds },
+          ...(tools === undefined ? {} : { tools }),
           ...(cacheKey === undefined ? {} : { cacheKey }),
           ...(deadlineAtMs === undefined ? {} : { deadlineAtMs }),
         }).pipe(Effect.mapError(invalid(gate.name)))

@@ -74,6 +74,9 @@ const checkRequest = (request: Generate, model: Model): string | undefined => {
   if (request.prompt.length === 0) return "the prompt has no messages."
   const wrong = checkSampling(request.sampling, model.vocabSize)
   if (wrong !== undefined) return wrong
+  if (request.tools !== undefined && request.sampling.format !== undefined) {
+    return "tools and a format exclude each other: the format of an answer that may call a tool is the tool's."
+  }
   const strange = request.resumeTokenIds.find((tokenId) => tokenId < 0 || tokenId >= model.vocabSize)
   return strange === undefined
     ? undefined
@@ -98,7 +101,10 @@ const startGeneration = (
     endTokenIds: model.endTokenIds,
   })
   const room = Math.max(0, contextLength - plan.maxTokens)
-  const prompt = fitPrompt(request.prompt, room, request.overflow, model.tokenizer.encodeChat)
+  const { tools } = request
+  const prompt = fitPrompt(request.prompt, room, request.overflow, (messages) =>
+    model.tokenizer.encodeChat(messages, tools),
+  )
   if (Result.isFailure(prompt)) {
     const problem = prompt.failure
     if (problem._tag === "Refused") return Result.fail(fail("request", `${problem.message}.`))
@@ -112,10 +118,8 @@ const startGeneration = (
     return Result.fail(new TerminalPromptTooLong({ model: name, promptTokens, contextLength, message }))
   }
   if (prompt.success.tokenIds.length === 0) return Result.fail(fail("request", "the prompt is empty."))
-  const format =
-    request.sampling.format === undefined
-      ? Result.succeed(undefined)
-      : model.formats.compile(request.sampling.format, plan.maxTokens)
+  const asked = tools ?? request.sampling.format
+  const format = asked === undefined ? Result.succeed(undefined) : model.formats.compile(asked, plan.maxTokens)
   if (Result.isFailure(format)) return Result.fail(fail("request", format.failure))
   const text = makeAnswerText({
     decode: model.tokenizer.decode,

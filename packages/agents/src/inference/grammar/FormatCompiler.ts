@@ -3,7 +3,7 @@
  * kept, the last used: a conversation asks for the same one again and again.
  */
 import { Result } from "effect"
-import type { AnswerFormat } from "../../ModelTarget.ts"
+import type { AnswerFormat, ToolTerms } from "../../ModelTarget.ts"
 import { Automaton } from "./Automaton.ts"
 import { FormatProblem, type Grammar } from "./Expression.ts"
 import { type CompiledFormat, fewestTokens } from "./FormatMatcher.ts"
@@ -12,6 +12,7 @@ import { buildNetwork } from "./Network.ts"
 import { parseEbnf } from "./parseEbnf.ts"
 import { wholeRegex } from "./parseRegex.ts"
 import { makeTokenTrie, type TokenTrie } from "./TokenTrie.ts"
+import { toolCallGrammar } from "./toolCallGrammar.ts"
 
 /** Formats kept. One of a large schema takes some megabytes with its states. */
 const FORMATS_MAX = 16
@@ -22,7 +23,11 @@ export interface Vocabulary {
   readonly endTokenIds: ReadonlySet<number>
 }
 
-const grammarOf = (format: AnswerFormat): Grammar => {
+/** What an answer may have to look like: a format, or calls of tools. */
+export type Asked = AnswerFormat | ToolTerms
+
+const grammarOf = (format: Asked): Grammar => {
+  if ("definitions" in format) return toolCallGrammar(format)
   if ("json" in format) return jsonSchemaGrammar(format.json)
   if ("regex" in format) return { rules: new Map([["root", wholeRegex(format.regex)]]), root: "root" }
   return parseEbnf(format.grammar)
@@ -30,13 +35,13 @@ const grammarOf = (format: AnswerFormat): Grammar => {
 
 export interface FormatCompiler {
   /** Ready to match; or what is wrong with it, in one sentence. */
-  readonly compile: (format: AnswerFormat, tokensMax: number) => Result.Result<CompiledFormat, string>
+  readonly compile: (format: Asked, tokensMax: number) => Result.Result<CompiledFormat, string>
 }
 
 export const makeFormatCompiler = (vocabulary: Vocabulary): FormatCompiler => {
   const kept = new Map<string, CompiledFormat>()
   let known: { readonly trie: TokenTrie; readonly bytesOf: ReadonlyArray<Uint8Array | undefined> } | undefined
-  const make = (format: AnswerFormat): CompiledFormat => {
+  const make = (format: Asked): CompiledFormat => {
     if (known === undefined) {
       const bytesOf = vocabulary.bytesOf()
       if (Result.isFailure(bytesOf)) throw new FormatProblem(bytesOf.failure)

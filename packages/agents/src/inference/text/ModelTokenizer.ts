@@ -5,11 +5,12 @@
 import { Template } from "@huggingface/jinja"
 import { Tokenizer } from "@huggingface/tokenizers"
 import { Result } from "effect"
-import type { ChatMessage, TerminalModelFailure } from "../../ModelTarget.ts"
+import type { ChatMessage, TerminalModelFailure, ToolTerms } from "../../ModelTarget.ts"
 import { type ModelFolder, modelFailure, oneLine, specialToken } from "../folder/modelFolder.ts"
 import { makeDisarm } from "./disarm.ts"
 import { locateBytes, locatePieces, type Place } from "./locateTokens.ts"
 import { tokenSpeller } from "./tokenBytes.ts"
+import { withPlainTools } from "./toolPrompt.ts"
 
 export interface ModelTokenizer {
   /** One more than the greatest token id. */
@@ -31,8 +32,14 @@ export interface ModelTokenizer {
   readonly locate: (text: string, tokenIds: ReadonlyArray<number>) => ReadonlyArray<Place | undefined>
   /** By token id the bytes that it reads as, undefined where it is no text; or why that cannot be known, in one clause. */
   readonly tokenBytes: () => Result.Result<ReadonlyArray<Uint8Array | undefined>, string>
-  /** A conversation up to where the assistant's answer begins; a message in place of the ids where that cannot be. */
-  readonly encodeChat: (messages: ReadonlyArray<ChatMessage>) => Result.Result<ReadonlyArray<number>, string>
+  /**
+   * A conversation up to where the assistant's answer begins; a message in place of the ids where that cannot be. Tools are
+   * said where the chat template has a place for them, else in plain words (`toolPrompt.ts`).
+   */
+  readonly encodeChat: (
+    messages: ReadonlyArray<ChatMessage>,
+    tools?: ToolTerms,
+  ) => Result.Result<ReadonlyArray<number>, string>
 }
 
 /** The names under which chat templates expect special tokens. */
@@ -58,6 +65,10 @@ const greatestId = (tokenizer: Tokenizer): number => {
   return greatest
 }
 
+/** Whether a template makes something of a variable `tools`: in its statements, outside of their texts. */
+const mentionsTools = (template: string): boolean =>
+  [...template.matchAll(/\{[%{][\s\S]*?[%}]\}/g)].some(([tag]) => /\btools\b/.test(tag.replace(/'[^']*'|"[^"]*"/g, "")))
+
 /** Renders the chat template with what it expects, as transformers does. */
 const makeRender = (folder: ModelFolder) => {
   if (folder.chatTemplate === undefined) return undefined
@@ -67,8 +78,12 @@ const makeRender = (folder: ModelFolder) => {
     const token = specialToken(folder.tokenizerConfig[key])
     if (token !== undefined) special[key] = token
   }
-  return (messages: ReadonlyArray<ChatMessage>): string =>
-    template.render({ messages, add_generation_prompt: true, tools: null, documents: null, ...special })
+  const knowsTools = mentionsTools(folder.chatTemplate)
+  const render = (messages: ReadonlyArray<ChatMessage>, tools: ToolTerms | undefined): string => {
+    const definitions = tools?.definitions.map((definition) => ({ type: "function", function: definition })) ?? null
+    return template.render({ messages, add_generation_prompt: true, tools: definitions, documents: null, ...special })
+  }
+  return { render, knowsTools }
 }
 
 const makeEncodeChat = (
@@ -76,21 +91,25 @@ const makeEncodeChat = (
   folder: ModelFolder,
   disarm: (text: string) => string,
 ): ModelTokenizer["encodeChat"] => {
-  const render = makeRender(folder)
-  if (render === undefined) {
-    return (messages) => {
-      const [only] = messages
+  const chat = makeRender(folder)
+  if (chat === undefined) {
+    return (messages, tools) => {
+      const [only] = tools === undefined ? messages : withPlainTools(messages, tools)
       return messages.length === 1 && only !== undefined
         ? Result.succeed(tokenizer.encode(disarm(only.content)).ids)
         : Result.fail(`it has no chat template, so a prompt is one message to be continued, not ${messages.length}`)
     }
   }
-  return (messages) =>
+  return (messages, tools) =>
     Result.try({
       try: () => {
-        const disarmed = messages.map(({ content, role }) => ({ role, content: disarm(content) }))
+        const isPlain = tools !== undefined && !chat.knowsTools
+        const disarmed = (isPlain ? withPlainTools(messages, tools) : messages).map(({ content, role }) => ({
+          role,
+          content: disarm(content),
+        }))
         // The template writes the special tokens itself.
-        return tokenizer.encode(render(disarmed), { add_special_tokens: false }).ids
+        return tokenizer.encode(chat.render(disarmed, tools), { add_special_tokens: false }).ids
       },
       catch: (cause) => `its chat template refuses the prompt: ${oneLine(cause)}`,
     })
