@@ -33,14 +33,31 @@ const handlers = toolkit.toLayer({
   Order: ({ drink }) => Effect.succeed(`one ${drink}`),
 })
 
+/** The tiny decoder in a folder of its own, with a template that has a place for tools, where asked for. */
+const copyDecoder = (knowsTools: boolean): string => {
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-tools-"))
+  cpSync(fixture("tiny-decoder"), folder, { recursive: true })
+  const path = join(folder, "tokenizer_config.json")
+  const config: { chat_template: string } = JSON.parse(readFileSync(path, "utf8"))
+  const template =
+    "{% if tools %}{% for tool in tools %}{{ tool.function.name }}: {{ tool.type }}{% endfor %}{% endif %}"
+  if (knowsTools) writeFileSync(path, JSON.stringify({ ...config, chat_template: template + config.chat_template }))
+  return folder
+}
+
 describe("through effect/ai", () => {
+  // Its context is 256 bytes long: schemas in plain words would fill it.
+  const folder = copyDecoder(true)
   let engine: Awaited<ReturnType<typeof openDecoder>>
   let layer: Layer.Layer<LanguageModel.LanguageModel>
   beforeAll(async () => {
-    engine = await openDecoder({ folder: fixture("tiny-decoder"), dtype: "fp32" })
+    engine = await openDecoder({ folder, dtype: "fp32" })
     layer = Layer.provide(languageModelLayer, Layer.succeed(ModelTarget, engine.handle.target))
   })
-  afterAll(() => engine.close())
+  afterAll(async () => {
+    await engine.close()
+    rmSync(folder, { recursive: true })
+  })
   const provided = <A, E>(
     effect: Effect.Effect<A, E, LanguageModel.LanguageModel | Tool.HandlersFor<typeof toolkit.tools>>,
     sampling: Sampling = {},
@@ -184,25 +201,19 @@ describe("the grammar of calls", () => {
 })
 
 it("tools stand where the chat template has a place for them, else in plain words before the first message", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "pontoon-tools-"))
-  cpSync(fixture("tiny-decoder"), folder, { recursive: true })
   const tools = {
     definitions: [{ name: "a", description: "b", parameters: { type: "object" } }],
     choice: "auto" as const,
   }
-  const read = async () => {
+  const read = async (knowsTools: boolean) => {
+    const folder = copyDecoder(knowsTools)
     const tokenizer = Result.getOrThrow(makeModelTokenizer(await run(readModelFolder("m", folder, "fp32")), undefined))
+    rmSync(folder, { recursive: true })
     return tokenizer.decode(Result.getOrThrow(tokenizer.encodeChat([user("hi")], tools)))
   }
-  expect(await read()).toBe(
+  expect(await read(false)).toBe(
     'To call one of these tools, answer as JSON, {"name": NAME, "arguments": ARGUMENTS}, and nothing else:\n' +
       '{"name":"a","description":"b","parameters":{"type":"object"}}\n\nhi',
   )
-  const path = join(folder, "tokenizer_config.json")
-  const config: { chat_template: string } = JSON.parse(readFileSync(path, "utf8"))
-  const template =
-    "{% if tools %}{% for tool in tools %}{{ tool.function.name }}: {{ tool.type }}{% endfor %}{% endif %}"
-  writeFileSync(path, JSON.stringify({ ...config, chat_template: template + config.chat_template }))
-  expect(await read()).toBe("a: functionhi")
-  rmSync(folder, { recursive: true })
+  expect(await read(true)).toBe("a: functionhi")
 })
