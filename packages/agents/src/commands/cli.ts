@@ -17,6 +17,7 @@ import { generateText } from "./generateText.ts"
 import { inspectModel } from "./inspectModel.ts"
 import { type Output, processOutput } from "./Output.ts"
 import { parseConcurrency } from "./parseConcurrency.ts"
+import { pullRepo } from "./pullRepo.ts"
 import { quantizeFolder } from "./quantizeFolder.ts"
 import { readSampling, samplingFlags } from "./samplingFlags.ts"
 
@@ -165,9 +166,34 @@ const quantize = Command.make(
 
 const ACCURACY_LEVELS = { "0": 0, "1": 1, "4": 4 } as const
 
+const pull = Command.make(
+  "pull",
+  {
+    repo: Argument.String("repo").pipe(Argument.withDescription("A model on the hub, as owner/name")),
+    revision: Flag.String("revision").pipe(
+      Flag.withMetavar("R"),
+      Flag.withDescription("A branch, a tag or a commit (default main)"),
+      Flag.withDefault("main"),
+    ),
+    dtype,
+    to: Flag.String("to").pipe(
+      Flag.withMetavar("FOLDER"),
+      Flag.withDescription("Where it goes (default models/OWNER/NAME)"),
+      Flag.optional,
+    ),
+    json,
+  },
+  ({ json: isJson, to, ...options }) =>
+    run((output) => pullRepo(output, { ...options, to: Option.getOrUndefined(to), isJson, environment: process.env })),
+).pipe(
+  Command.withDescription(
+    "Fetches a model from a Hugging Face hub (HF_ENDPOINT, HF_TOKEN); cut off, it goes on where it was",
+  ),
+)
+
 const command = Command.make("pontoon-models").pipe(
   Command.withDescription("Looks into model folders, runs, measures, fetches and shrinks them."),
-  Command.withSubcommands([inspect, generate, classify, bench, quantize]),
+  Command.withSubcommands([inspect, generate, classify, bench, pull, quantize]),
 )
 
 /** A bad command line is told in a sentence; help is printed to those who ask for it. */
@@ -195,11 +221,9 @@ const program = (version: string) =>
   Command.run(command, { version }).pipe(
     Effect.as<number>(EXIT.done),
     Effect.catchTag("TerminalOutputClosed", () => Effect.succeed(EXIT.done)),
+    // What the parser found wrong it has said itself.
     Effect.catch((error) =>
-      // What the parser found wrong it has said itself.
-      "model" in error || error._tag === "TerminalCommandRefused" || error._tag === "TerminalQuantizationRefused"
-        ? complain(error.message, EXIT.failed)
-        : Effect.succeed(EXIT.misused),
+      error._tag === "ShowHelp" ? Effect.succeed(EXIT.misused) : complain(error.message, EXIT.failed),
     ),
     Effect.provide(CliOutput.layerPresenter(presenter)),
     Effect.provideService(

@@ -18,6 +18,7 @@ import { GenerationConfig, ModelConfig, type TokenIds } from "./ModelConfig.ts"
 import { type Fail, modelFailure } from "./modelFailure.ts"
 import { JsonObject, type ReadJson, readJson } from "./readJson.ts"
 import { readChatTemplate, TokenizerConfig } from "./TokenizerConfig.ts"
+import { findUnfinishedPull } from "./unfinishedPull.ts"
 import { chooseWeights, type Dtype, dtypeOfGraph, readWeights, type WeightFile } from "./weightFiles.ts"
 
 export interface ModelFolder {
@@ -135,6 +136,8 @@ export const readModelFolder = Effect.fnUntraced(function* (
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
     return yield* fail("missing", `there is no folder ${folder}; set \`folder\` to where the model is.`)
   }
+  const unfinished = findUnfinishedPull(folder)
+  if (unfinished !== undefined) return yield* fail("incomplete", unfinished)
   const missing = missingFile(folder)
   if (missing !== undefined) return yield* fail("incomplete", `${missing} is missing in ${folder}.`)
   const read: Layout = isGenai(folder) ? yield* readGenai(folder, fail) : yield* readTransformers(folder, dtype, fail)

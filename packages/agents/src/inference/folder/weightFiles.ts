@@ -39,9 +39,13 @@ export interface WeightFile {
 }
 
 /** The weights that a folder has, most faithful first. */
-export const findWeights = (folder: string): ReadonlyArray<WeightFile> => {
+export const findWeights = (folder: string): ReadonlyArray<WeightFile> =>
+  findWeightsAmong((file) => existsSync(join(folder, file)))
+
+/** The same of a folder that is not here: `has` says which files it has. */
+export const findWeightsAmong = (has: (file: string) => boolean): ReadonlyArray<WeightFile> => {
   const found = WEIGHT_FILES.flatMap(({ dtype, suffix }) => {
-    const place = PLACES.find((stem) => existsSync(join(folder, `${stem}${suffix}.onnx`)))
+    const place = PLACES.find((stem) => has(`${stem}${suffix}.onnx`))
     return place === undefined ? [] : [{ dtype, file: `${place}${suffix}.onnx` }]
   })
   return found.filter(({ dtype }, at) => found.findIndex((other) => other.dtype === dtype) === at)
