@@ -82,12 +82,13 @@ describe("a folder that cannot be used", () => {
     expect((await refusal(wrong)).message).toContain("vocab_size")
   })
 
-  it("is an encoder-decoder", async () => {
+  it("is half an encoder-decoder", async () => {
     const folder = spoilt("tiny-encoder", (path) =>
       editJson(path, "config.json", { model_type: "t5", is_encoder_decoder: true }),
     )
-    expect(await refusal(folder)).toMatchObject({ reason: "unsupported" })
-    expect((await refusal(folder)).message).toContain("model_type t5")
+    const failure = await loadRefusal({ folder })
+    expect(failure).toMatchObject({ reason: "incomplete" })
+    expect(failure.message).toContain("it is an encoder-decoder, and has no onnx/decoder_model_merged.onnx")
   })
 })
 

@@ -116,9 +116,14 @@ export const openPeerSeq2Seq = async (folder: string) => {
   const tokenizer = await AutoTokenizer.from_pretrained(name)
   const model = await AutoModelForSeq2SeqLM.from_pretrained(name, options)
   return {
-    answer: async (text: string, maxTokens: number) => {
+    answer: async (text: string, maxTokens: number, repetitionPenalty = 1) => {
       const inputs = tokenizer(text, { truncation: true })
-      const made = await model.generate({ ...inputs, max_new_tokens: maxTokens, do_sample: false })
+      const made = await model.generate({
+        ...inputs,
+        max_new_tokens: maxTokens,
+        do_sample: false,
+        repetition_penalty: repetitionPenalty,
+      })
       // The first is the token that decoding starts with.
       return numbers(made as Tensor).slice(1)
     },

@@ -28,6 +28,7 @@ import { fitPrompt } from "../text/fitPrompt.ts"
 import { type ModelTokenizer, makeModelTokenizer } from "../text/ModelTokenizer.ts"
 import type { DecoderStep } from "./DecoderStep.ts"
 import { openDraft } from "./openDraft.ts"
+import { isSeq2Seq, type Seq2SeqLimits, seq2SeqLimits, withTextEnd } from "./openSeq2Seq.ts"
 import { openStep } from "./openStep.ts"
 
 /** What the process needs of the world. */
@@ -64,6 +65,8 @@ interface Model {
   readonly vocabSize: number
   /** As the model's folder says. */
   readonly contextLength: number | undefined
+  /** Of an encoder-decoder. */
+  readonly limits: Seq2SeqLimits | undefined
   readonly budget: ContextBudget
   readonly endTokenIds: ReadonlySet<number>
   readonly formats: FormatCompiler
@@ -77,10 +80,22 @@ const checkRequest = (request: Generate, model: Model): string | undefined => {
   if (request.tools !== undefined && request.sampling.format !== undefined) {
     return "tools and a format exclude each other: the format of an answer that may call a tool is the tool's."
   }
+  const { maxTokens = 0 } = request.sampling
+  if (model.limits !== undefined && maxTokens > model.limits.writeMax) {
+    return `maxTokens is ${maxTokens}, and it writes at most ${model.limits.writeMax}; ask for fewer.`
+  }
   const strange = request.resumeTokenIds.find((tokenId) => tokenId < 0 || tokenId >= model.vocabSize)
   return strange === undefined
     ? undefined
     : `resumeTokenIds holds ${strange}, which is none of its ${model.vocabSize} token ids; they are another model's.`
+}
+
+/** Tokens that a prompt and its answer may have together, and whether memory is what bounds them; and a prompt alone. */
+const roomOf = ({ budget, contextLength, limits }: Model) => {
+  const inMemory = budget.tokensMax(1)
+  const ofModel = limits === undefined ? (contextLength ?? Number.MAX_SAFE_INTEGER) : limits.readMax + limits.writeMax
+  const readMax = limits?.readMax ?? Number.POSITIVE_INFINITY
+  return { isShort: inMemory < ofModel, contextLength: Math.min(inMemory, ofModel), readMax }
 }
 
 /** Turns a request into an answer to be made; a failure where it cannot be. */
@@ -93,14 +108,12 @@ const startGeneration = (
   const fail = modelFailure(name)
   const wrong = checkRequest(request, model)
   if (wrong !== undefined) return Result.fail(fail("request", wrong))
-  const roomInMemory = model.budget.tokensMax(1)
-  const isShort = roomInMemory < (model.contextLength ?? Number.MAX_SAFE_INTEGER)
-  const contextLength = isShort ? roomInMemory : (model.contextLength ?? Number.MAX_SAFE_INTEGER)
+  const { isShort, contextLength, readMax } = roomOf(model)
   const plan = planSampling(request.sampling, model.folder.generationConfig, {
     contextLength,
     endTokenIds: model.endTokenIds,
   })
-  const room = Math.max(0, contextLength - plan.maxTokens)
+  const room = Math.min(readMax, Math.max(0, contextLength - plan.maxTokens))
   const { tools } = request
   const prompt = fitPrompt(request.prompt, room, request.overflow, (messages) =>
     model.tokenizer.encodeChat(messages, tools),
@@ -111,9 +124,11 @@ const startGeneration = (
     const uncut = problem.atLeastTokens < problem.promptTokens ? ` (${problem.atLeastTokens} once cut)` : ""
     const message =
       `Model "${name}": the prompt has ${problem.promptTokens} tokens${uncut} and maxTokens is ${plan.maxTokens}; ` +
-      (isShort
-        ? `together they exceed the ${contextLength} tokens that contextBytesMax (${model.budget.bytesMax}) has room for.`
-        : `together they exceed its context of ${contextLength}.`)
+      (room === readMax
+        ? `its encoder reads at most ${readMax}.`
+        : isShort
+          ? `together they exceed the ${contextLength} tokens that contextBytesMax (${model.budget.bytesMax}) has room for.`
+          : `together they exceed its context of ${contextLength}.`)
     const { promptTokens } = problem
     return Result.fail(new TerminalPromptTooLong({ model: name, promptTokens, contextLength, message }))
   }
@@ -133,7 +148,7 @@ const startGeneration = (
   const matcher = format.success === undefined ? {} : { format: new FormatMatcher(format.success) }
   const started = {
     id,
-    prompt: prompt.success,
+    prompt: model.limits === undefined ? prompt.success : { ...prompt.success, isApart: true },
     plan,
     text,
     ...matcher,
@@ -184,8 +199,9 @@ export const loadDecoder = Effect.fnUntraced(function* (
   world: WorkerContext,
 ): Effect.fn.Return<LoadedEngine, TerminalModelFailure> {
   const folder = yield* readModelFolder(settings.name, settings.folder, settings.dtype)
-  const { graph, path, step } = yield* openStep(settings, folder)
-  const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, graph.vocabSize ?? folder.config.vocab_size))
+  const { graph, path, step, weightsHash = folder.weightsHash } = yield* openStep(settings, folder)
+  const read = yield* Effect.fromResult(makeModelTokenizer(folder, graph.vocabSize ?? folder.config.vocab_size))
+  const tokenizer = isSeq2Seq(folder) ? withTextEnd(read) : read
   const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
   const draft = yield* openDraft(settings, folder)
   const { budget, cache } = makeContexts(settings, folder, step, draft)
@@ -195,6 +211,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
     tokenizer,
     vocabSize: tokenizer.vocabSize,
     contextLength: contextLengthOf(folder),
+    limits: seq2SeqLimits(folder),
     endTokenIds: endTokenIds(folder),
     formats: makeFormatCompiler({ bytesOf: tokenizer.tokenBytes, endTokenIds: endTokenIds(folder) }),
   }
@@ -214,7 +231,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
   const loaded: Loaded = {
     _tag: "Loaded",
     dtype: folder.dtype,
-    weightsHash: folder.weightsHash,
+    weightsHash,
     tokenizerHash: folder.tokenizerHash,
     labels: [],
     path,

@@ -6,6 +6,7 @@ import type { EngineSettings } from "../../engine/protocol.ts"
 import type { TerminalModelFailure } from "../../ModelTarget.ts"
 import { type ModelFolder, modelFailure, readModelFolder } from "../folder/modelFolder.ts"
 import type { DecoderStep } from "./DecoderStep.ts"
+import { isSeq2Seq } from "./openSeq2Seq.ts"
 import { openStep } from "./openStep.ts"
 
 /**
@@ -19,6 +20,9 @@ export const openDraft = Effect.fnUntraced(function* (
   const { draft, name } = settings
   if (draft === undefined) return undefined
   const fail = modelFailure(name)
+  if (isSeq2Seq(folder)) {
+    return yield* fail("unsupported", "no draft model can guess for it: it is an encoder-decoder; leave draft out.")
+  }
   if (folder.stepSensitive) {
     const reason =
       "its weights quantise activations as they run, so what it says depends on how many tokens a step takes"

@@ -18,11 +18,14 @@ import { BatchDecoder } from "./BatchDecoder.ts"
 import { makeConcatDecoder } from "./ConcatDecoder.ts"
 import { checkRewrite, PROBE_ROWS, type ProbePlan, type ProbeStages, planRoom, runProbe } from "./checkRewrite.ts"
 import type { DecoderStep } from "./DecoderStep.ts"
+import { isSeq2Seq, openSeq2Seq } from "./openSeq2Seq.ts"
 
 export interface OpenedStep {
-  readonly graph: DecoderGraph
+  readonly graph: Pick<DecoderGraph, "vocabSize">
   readonly step: DecoderStep
   readonly path: DecodingPath
+  /** Where the weights are not in one file: SHA-256 of all, hex. */
+  readonly weightsHash?: string
 }
 
 interface Refused {
@@ -133,12 +136,13 @@ const openInTurns = Effect.fnUntraced(function* ({ folder, graph, settings }: Op
 /**
  * Opens the weights in the better way, where they allow it.
  *
- * @returns fails as `readDecoderGraph` and `openSession` do
+ * @returns fails as `readDecoderGraph`, `openSeq2Seq` and `openSession` do
  */
 export const openStep = Effect.fnUntraced(function* (
   settings: EngineSettings,
   folder: ModelFolder,
 ): Effect.fn.Return<OpenedStep, TerminalModelFailure> {
+  if (isSeq2Seq(folder)) return yield* openSeq2Seq(settings, folder)
   const opening: Opening = { settings, folder, graph: yield* Effect.fromResult(readDecoderGraph(folder)) }
   const known = mayNotShare(opening)
   const batched = known === undefined ? yield* openInBatches(opening) : { refused: known }

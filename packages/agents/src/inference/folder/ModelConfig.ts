@@ -20,6 +20,13 @@ export const ModelConfig = Schema.Struct({
   n_head: Schema.optionalKey(PositiveInt),
   num_key_value_heads: MaybeInt,
   hidden_size: Schema.optionalKey(PositiveInt),
+  /** The same of encoder-decoders (T5, BART), and the heads of a decoder's layer. */
+  d_model: Schema.optionalKey(PositiveInt),
+  d_kv: Schema.optionalKey(PositiveInt),
+  num_heads: Schema.optionalKey(PositiveInt),
+  decoder_attention_heads: Schema.optionalKey(PositiveInt),
+  /** What an encoder-decoder's answer begins with; it is no part of it. */
+  decoder_start_token_id: Schema.optionalKey(Schema.NullOr(Schema.Int)),
   n_embd: Schema.optionalKey(PositiveInt),
   head_dim: MaybeInt,
   tie_word_embeddings: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
@@ -44,6 +51,9 @@ export const GenerationConfig = Schema.Struct({
   typical_p: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   no_repeat_ngram_size: Schema.optionalKey(Schema.NullOr(Schema.Int)),
   repetition_penalty: Schema.optionalKey(Schema.NullOr(Schema.Number)),
+  decoder_start_token_id: Schema.optionalKey(Schema.NullOr(Schema.Int)),
+  forced_bos_token_id: Schema.optionalKey(Schema.NullOr(Schema.Int)),
+  bad_words_ids: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.Array(Schema.Int)))),
   max_new_tokens: Schema.optionalKey(Schema.NullOr(PositiveInt)),
 })
 export type GenerationConfig = typeof GenerationConfig.Type

@@ -119,7 +119,7 @@ const report = (folder: ModelFolder): FolderReport => {
   const kv = Result.getOrElse(readKvTensors(folder), () => [])
   const caches = new Set(kv.flatMap(({ past, present }) => [past, present]))
   const values = (list: OnnxGraph["inputs"]) => list.filter(({ name }) => !caches.has(name)).map(shown)
-  const isDecoder = kv.length > 0
+  const isDecoder = kv.length > 0 || config.is_encoder_decoder === true
   const { dtype, layout, stepSensitive, tokenizerHash, weightsBytes, weightsHash } = folder
   return {
     name: folder.name,

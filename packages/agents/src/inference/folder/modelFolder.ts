@@ -64,12 +64,6 @@ const GENAI_FILE = "genai_config.json"
 
 const readTransformers = Effect.fnUntraced(function* (folder: string, dtype: Dtype, fail: Fail) {
   const config = yield* Effect.fromResult(readJson(folder, "config.json", ModelConfig, fail))
-  if (config.decoded.is_encoder_decoder === true) {
-    return yield* fail(
-      "unsupported",
-      `it is an encoder-decoder (model_type ${config.decoded.model_type}); those are not run.`,
-    )
-  }
   const generation = "generation_config.json"
   const generationConfig = existsSync(join(folder, generation))
     ? (yield* Effect.fromResult(readJson(folder, generation, GenerationConfig, fail))).decoded
@@ -125,7 +119,7 @@ const contradiction = ({ config, generationConfig }: Layout): string | undefined
  *
  * @param name what the model is called in messages
  * @returns fails with reason `missing` (no such folder), `incomplete` (a file is missing), `damaged` (a file does not
- * parse, or contradicts itself) or `unsupported` (an encoder-decoder)
+ * parse, or contradicts itself)
  */
 export const readModelFolder = Effect.fnUntraced(function* (
   name: string,

@@ -30,7 +30,11 @@ const WEIGHT_FILES: ReadonlyArray<{ readonly dtype: Exclude<Dtype, "auto">; read
 ]
 
 /** transformers.js has them in onnx/, Optimum at the folder's root; older exports hold both of a decoder's graphs in one file. */
-const PLACES = ["onnx/model", "model", "onnx/decoder_model_merged", "decoder_model_merged"]
+const PLACES = [
+  ...["onnx/model", "model", "onnx/decoder_model_merged", "decoder_model_merged"],
+  // Of an encoder-decoder whose graphs are apart; `openSeq2Seq` finds the others beside it.
+  ...["onnx/decoder_model", "decoder_model"],
+]
 
 export interface WeightFile {
   readonly dtype: Exclude<Dtype, "auto">

@@ -164,7 +164,12 @@ export const drawToken = (
   tokenIds: ReadonlyArray<number>,
   logits: Float32Array,
   allowed?: Uint32Array,
-): number => sampleToken(logits, plan, { tokenIds, answerFrom: prompt.tokenIds.length, allowed })
+): number => {
+  const answerFrom = prompt.tokenIds.length
+  return prompt.isApart === true
+    ? sampleToken(logits, plan, { tokenIds: tokenIds.slice(answerFrom), answerFrom: 0, allowed })
+    : sampleToken(logits, plan, { tokenIds, answerFrom, allowed })
+}
 
 /** Takes the logits of one position. @returns the token, or why there is none */
 const takePosition = (generation: Generation, given: Float32Array): number | TokenProblem => {

@@ -6,6 +6,8 @@ import type { ChatMessage, Overflow } from "../../ModelTarget.ts"
 
 export interface FittedPrompt {
   readonly tokenIds: ReadonlyArray<number>
+  /** It is read by a graph of its own (encoder-decoders): penalties of what was said before look at the answer alone. */
+  readonly isApart?: boolean
   /** Present where turns were dropped. */
   readonly cut?: { readonly rule: Overflow; readonly droppedTurns: number; readonly droppedTokens: number }
 }
