@@ -63,6 +63,7 @@ const integers = (
 export const chooseRows = <R extends EncodedText>(rows: ReadonlyArray<R>, rowsMax: number): ReadonlyArray<R> => {
   const [first] = rows
   if (first === undefined) return []
+  if (rowsMax === 1) return [first]
   const away = (row: R) => Math.abs(row.tokenIds.length - first.tokenIds.length)
   const nearest = rows.slice(1, WINDOW_ROWS).sort((a, b) => away(a) - away(b))
   const chosen = [first]
