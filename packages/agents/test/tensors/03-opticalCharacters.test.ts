@@ -44,6 +44,7 @@ describe("the recogniser", () => {
       batchMax: 4,
       queueMax: 8,
       bytesMax: 2 ** 20,
+      queueBytesMax: 2 ** 21,
     })
   })
   afterAll(() => engine.close())
@@ -118,7 +119,19 @@ describe("the recogniser", () => {
     // Six lines, at most four a run.
     expect(after.steps - before.steps).toBe(2)
   })
-  it("6. refuses with numbers what would have to wait too long, and drops what is called off", async () => {
+  it("6. refuses what does not fit beside the tensors of other requests, and has room again once they are answered", async () => {
+    await run(engine.handle.setStepDelayMs(1e6))
+    // 960,000 bytes each; two have room.
+    const wide = line("1", 1666)
+    const open = [0, 1].map(() => Effect.runFork(engine.handle.target.run(wide, ["softmax_11.tmp_0"])))
+    const failure = await run(Effect.flip(engine.handle.target.run(wide)))
+    expect(failure).toMatchObject({ _tag: "RetryableModelBusy" })
+    expect(failure.message).toContain("have 1919232 bytes, these 959616, and queueBytesMax is 2097152")
+    await run(Fiber.interruptAll(open))
+    await run(engine.handle.setStepDelayMs(0))
+    expect(read(await run(engine.handle.target.run(line("42"))))).toBe("42")
+  })
+  it("7. refuses with numbers what would have to wait too long, and drops what is called off", async () => {
     await run(engine.handle.setStepDelayMs(1e6))
     const open = Array.from({ length: 12 }, () => Effect.runFork(engine.handle.target.run(line("42"))))
     const failure = await run(Effect.flip(engine.handle.target.run(line("42"))))
