@@ -2,7 +2,8 @@
  * `npm run bench -- NAME [--case TEXT] [--json] [--rounds N]`: runs `packages/x/bench/NAME.bench.ts` and prints medians of
  * ours and of its peer, and their ratio. Ratios can be trusted; absolute figures are this machine's, today's. `--case` runs
  * only the cases that have TEXT in their name or in their peer's. An unknown NAME or TEXT lists what there is and exits
- * with 2. See scripts/bench/Bench.ts for what a bench file exports.
+ * with 2. See scripts/bench/Bench.ts for what a bench file exports, or scripts/bench/Survey.ts for one of many contenders
+ * whose figures come from a seed, which is run once.
  */
 import { globSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -11,6 +12,7 @@ import { parseArgs } from "node:util"
 import { type BenchRow, decodeBench } from "./bench/Bench.ts"
 import { compareRuns, ROUNDS_MIN, runRounds } from "./bench/compareRuns.ts"
 import { formatJsonRows, formatRows } from "./bench/formatRows.ts"
+import { decodeSurvey, formatSurvey, isSurvey } from "./bench/Survey.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const SUFFIX = ".bench.ts"
@@ -38,8 +40,28 @@ interface Choice {
   readonly part: string
 }
 
-const runBench = async ({ file, json, name, part, rounds }: Choice): Promise<0 | 2> => {
+/** What is no comparison of two, and no matter of time: run once, section after section. */
+const runSurvey = (exported: unknown, { file, json, name, part }: Choice): 0 | 2 => {
+  const survey = decodeSurvey(file, exported)
+  const sections = survey.sections.filter((each) => each.name.includes(part))
+  if (sections.length === 0) {
+    return refuse(
+      `${name} has no case "${part}"; it has: ${survey.sections.map((each) => `"${each.name}"`).join(", ")}.`,
+    )
+  }
+  if (!json) console.log([`${name} (${file})`, ...survey.conditions].join("\n"))
+  for (const section of sections) {
+    const rows = section.run()
+    if (json) for (const row of rows) console.log(JSON.stringify({ bench: name, case: section.name, ...row }))
+    else console.log(`\n${section.name}\n${formatSurvey(rows)}`)
+  }
+  return 0
+}
+
+const runBench = async (choice: Choice): Promise<0 | 2> => {
+  const { file, json, name, part, rounds } = choice
   const loaded: { readonly default?: unknown } = await import(pathToFileURL(join(root, file)).href)
+  if (isSurvey(loaded.default)) return runSurvey(loaded.default, choice)
   const bench = decodeBench(file, loaded.default)
   const cases = bench.cases.filter((each) => each.name.includes(part) || each.peer.includes(part))
   if (cases.length === 0) {

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest"
 import { decodeBench } from "../scripts/bench/Bench.ts"
 import { compareRuns, median, runRounds } from "../scripts/bench/compareRuns.ts"
 import { formatFigure, formatJsonRows, formatRows } from "../scripts/bench/formatRows.ts"
+import { decodeSurvey, formatSurvey, isSurvey } from "../scripts/bench/Survey.ts"
 
 const benchCase = { name: "64 callers", peer: "plain SQL" }
 const script = fileURLToPath(new URL("../scripts/bench.ts", import.meta.url))
@@ -47,6 +48,18 @@ describe("the bench harness, misused", () => {
 })
 
 describe("the bench harness", () => {
+  it("5b. prints a survey as its own table, and says what is wrong with one", () => {
+    expect(
+      formatSurvey([
+        { who: "ours", ms: 12.345 },
+        { who: "theirs", ms: 1_234.5, more: 1 },
+      ]),
+    ).toBe(["who        ms  more", "ours     12.3", "theirs  1,235     1"].join("\n"))
+    expect(() => decodeSurvey("a.bench.ts", { conditions: [], sections: [] })).toThrow(
+      /^a\.bench\.ts: its default export is no survey/,
+    )
+    expect([isSurvey({ sections: [] }), isSurvey({ cases: [] }), isSurvey(undefined)]).toEqual([true, false, false])
+  })
   it("6. runs both sides in turn, never at once, and changes who goes first", async () => {
     const order: Array<string> = []
     let running = 0

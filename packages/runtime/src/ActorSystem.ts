@@ -41,10 +41,12 @@ import { MessageStore } from "./ports/MessageStore.ts"
 import { type ActorOperations, type Operations, OperatorPort, type RedriveFailure } from "./ports/OperatorPort.ts"
 import type { CommitFailure, ReadFailure } from "./ports/StoreFailure.ts"
 import { actorOperations } from "./supervision/actorOperations.ts"
+import { type HealthChange, PoolMemory } from "./supervision/adaptive/PoolMemory.ts"
 import type { SupervisorGroup } from "./supervision/makeSupervisor.ts"
 import { Passivator } from "./supervision/Passivator.ts"
 import type { AnyPool } from "./supervision/Pool.ts"
 import { recallSuspended } from "./supervision/recallSuspended.ts"
+import { recordHealth } from "./supervision/recordHealth.ts"
 import { SupervisionTree } from "./supervision/SupervisionTree.ts"
 import { Supervisor } from "./supervision/Supervisor.ts"
 
@@ -167,7 +169,15 @@ const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined =>
   return undefined
 }
 
-const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry<LiveMessage>) => {
+/** Hedges need two attempts of one message at once, which the log does not know yet: what would be hedged is left alone. */
+const POOL_TERMS = { policy: "score", retryShare: 0.2, hedgeShare: 0 }
+
+const makePools = (
+  options: ActorSystemOptions<AnyActor>,
+  registry: Registry<LiveMessage>,
+  nowMs: number,
+  healthChanged: (pool: string, change: HealthChange) => void,
+) => {
   const byName = new Map(options.actors.map((actor) => [actor.name, actor]))
   const pools = new Map<string, LivePool>()
   for (const pool of options.pools ?? []) {
@@ -182,7 +192,10 @@ const makePools = (options: ActorSystemOptions<AnyActor>, registry: Registry<Liv
       cell.pooled = true
       return { cell, tier }
     })
-    pools.set(pool.name, { pool, cells, signals: new Map() })
+    const targets = cells.map(({ cell, tier }) => ({ target: cell.key, tier, slots: cell.actor.concurrency }))
+    const terms = { ...POOL_TERMS, name: pool.name, tierPenaltyMs: pool.tierPenaltyMs }
+    const memory = new PoolMemory(terms, targets, nowMs, (change) => healthChanged(pool.name, change))
+    pools.set(pool.name, { pool, cells, memory })
   }
   return pools
 }
@@ -205,7 +218,7 @@ const makeSystem = Effect.fnUntraced(function* (options: ActorSystemOptions<AnyA
     store,
     settings,
     actors,
-    pools: makePools(options, registry),
+    pools: makePools(options, registry, now(), (pool, change) => recordHealth(system, pool, change)),
     now,
     random: nextRandom,
     ids: makeMessageIds(now, nextRandom),

@@ -76,7 +76,8 @@ export * from "./ports/StoreFailure.ts"
 export * from "./ports/Submission.ts"
 export * from "./ports/Write.ts"
 export { type Abortable, type CallOptions, Pontoon, type PontoonOptions } from "./promise.ts"
-export { type Decision, decide, type Evidence } from "./supervision/adaptive/decide.ts"
+export { decide } from "./supervision/adaptive/decide.ts"
+export type { Candidate, Decision, Evidence, MessageFacts, Prediction } from "./supervision/adaptive/Evidence.ts"
 export {
   makeSupervisor,
   type Strategy,

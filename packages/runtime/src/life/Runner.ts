@@ -8,7 +8,6 @@ import { takesMessages } from "../actor/lifecycle.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { CommitExit } from "../ports/Submission.ts"
 import type { AppendChunk, Claim } from "../ports/Write.ts"
-import { began, freshSignals } from "../supervision/adaptive/signals.ts"
 import type { BusyCount } from "./BusyCount.ts"
 import { commitUntilTaken, failureOf, whenDone } from "./commit.ts"
 import { isPutOff, poolOf } from "./deliver.ts"
@@ -95,11 +94,10 @@ export class Runner {
   /** The claim stands: run it. */
   begin(message: LiveMessage): void {
     const { cell } = message
-    const pool = poolOf(this.#system, message.envelope)
-    if (pool !== undefined) {
-      const nowMs = this.#system.now()
-      pool.signals.set(cell.key, began(pool.signals.get(cell.key) ?? freshSignals(nowMs), message.id, nowMs))
-    }
+    const nowMs = this.#system.now()
+    // Of a later attempt nobody knows since when it waits there.
+    const waitedMs = message.attempt > 1 ? 0 : Math.max(0, nowMs - message.envelope.createdAtMs)
+    poolOf(this.#system, message.envelope)?.memory.began(cell.key, message.id, nowMs, waitedMs)
     const { state } = cell.lifecycle
     if (this.#system.closed) message.interruption ??= "closing"
     // The actor crashed while the claim was written.

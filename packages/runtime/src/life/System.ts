@@ -7,7 +7,7 @@ import type { Registry } from "../actor/Registry.ts"
 import type { MessageIds } from "../message/MessageId.ts"
 import type { CrashPointHook } from "../ports/CrashPoints.ts"
 import type { MessageStore } from "../ports/MessageStore.ts"
-import type { Signals } from "../supervision/adaptive/signals.ts"
+import type { PoolMemory } from "../supervision/adaptive/PoolMemory.ts"
 import type { AnyPool } from "../supervision/Pool.ts"
 import type { Askers } from "./Askers.ts"
 import type { IdMap } from "./IdMap.ts"
@@ -96,8 +96,8 @@ export const SETTINGS_DEFAULT: Settings = {
 export interface LivePool {
   readonly pool: AnyPool
   readonly cells: ReadonlyArray<{ readonly cell: LiveCell; readonly tier: number }>
-  /** By the target's address in written form. */
-  readonly signals: Map<string, Signals>
+  /** What is remembered of its targets, which are known by their addresses in written form. */
+  readonly memory: PoolMemory
 }
 
 export interface System {

@@ -15,7 +15,6 @@ import { type Envelope, firstAddresseeOf, type MessageRow } from "../message/Env
 import { childOrdinal } from "../message/MessageId.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
 import type { Append, RouteDecision, Write } from "../ports/Write.ts"
-import { assigned, freshSignals, withdrawn } from "../supervision/adaptive/signals.ts"
 import { commit } from "./commit.ts"
 import { type LiveCell, LiveMessage } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
@@ -57,14 +56,11 @@ export const poolOf = (system: System, envelope: Envelope) =>
 
 /** Counts the message among those that its pool's target has to do. */
 export const countAssigned = (system: System, envelope: Envelope, key: string): void => {
-  const pool = poolOf(system, envelope)
-  if (pool !== undefined) pool.signals.set(key, assigned(pool.signals.get(key) ?? freshSignals(system.now())))
+  poolOf(system, envelope)?.memory.assigned(key)
 }
 
 const uncount = (system: System, envelope: Envelope, key: string): void => {
-  const pool = poolOf(system, envelope)
-  const signals = pool?.signals.get(key)
-  if (signals !== undefined) pool?.signals.set(key, withdrawn(signals))
+  poolOf(system, envelope)?.memory.withdrawn(key)
 }
 
 /** The message leaves its target's queue: for another's, or for good, without having been run. */
@@ -166,6 +162,7 @@ export const deliver = (
     }
     system.crashPoint("append.after")
     const earlier = exit.value.duplicates[0]
+    if (to.predicted !== undefined) poolOf(system, envelope)?.memory.admitted(envelope.id, to.predicted)
     if (earlier === undefined) return then(Exit.succeed(accept(system, envelope, cell, claimed, victim)))
     uncount(system, envelope, cell.key)
     then(repeated(envelope, earlier))

@@ -22,7 +22,7 @@ import type { RecordStep, Write } from "../ports/Write.ts"
 import { endOrdinal } from "./journal/Space.ts"
 import { type LiveMessage, NONE_TRIED } from "./LiveMessage.ts"
 import { refuseCycle } from "./prepare.ts"
-import { type Route, route } from "./route.ts"
+import { PROMISED, type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
 import type { ChunkWriter } from "./streams/emit.ts"
 import { holdPlace } from "./waiting/places.ts"
@@ -80,7 +80,7 @@ export const handOn = Effect.fnUntraced(function* (
     const text = `Message ${id} has been handed on ${FORWARDS_MAX} times, last by ${way}; it goes round in a circle.`
     return yield* new TerminalForwardLoop({ messageId: id, message: text })
   }
-  const to = yield* route(system, ref)
+  const to = yield* route(system, ref, PROMISED)
   const asker = envelope.causationId === null ? undefined : system.live.get(envelope.causationId)
   const cycle = asker === undefined ? undefined : refuseCycle(system, asker, to)
   if (cycle !== undefined) {

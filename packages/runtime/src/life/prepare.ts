@@ -5,9 +5,10 @@
 import { Effect } from "effect"
 import type { DispatchNote } from "../actor/ActorContext.ts"
 import { TerminalReentrantAsk } from "../message/DeliveryFailure.ts"
+import type { MessageFacts } from "../supervision/adaptive/Evidence.ts"
 import { compose, type Draft, type Request } from "./compose.ts"
 import type { LiveMessage } from "./LiveMessage.ts"
-import { type Route, route } from "./route.ts"
+import { PROMISED, type Route, route } from "./route.ts"
 import type { System } from "./System.ts"
 import type { Victim } from "./waiting/places.ts"
 import type { Wait, WaitGraph } from "./waiting/WaitGraph.ts"
@@ -64,6 +65,17 @@ const refuse = (system: System, { parent }: Request, waits: WaitGraph | undefine
 }
 
 /**
+ * What a pool knows of the message. It may be refused only where nothing can have been promised: a key may have been, and
+ * so may what an earlier attempt of its sender's handler sent.
+ */
+const factsOfDraft = (system: System, { parent }: Request, { envelope }: Draft): MessageFacts => {
+  const isNew = envelope.idempotencyKey === null && (parent === undefined || parent.message.attempt === 1)
+  const { deadlineAtMs, priority } = envelope
+  const leftMs = deadlineAtMs === null ? null : deadlineAtMs - system.now()
+  return { ...PROMISED, phase: isNew ? "new" : "promised", leftMs, priority }
+}
+
+/**
  * Has ended already when it is returned, but where a schema does not decide at once.
  *
  * @param waits the asks that are open, where the sender waits for the answer, so that a cycle would never end
@@ -75,8 +87,11 @@ export const prepare = (
   waits: WaitGraph | undefined,
 ): Effect.Effect<Prepared, PrepareFailure> =>
   Effect.flatMapEager(compose(system, request), (draft) =>
-    Effect.flatMapEager(route(system, request.ref), (to): Effect.Effect<Prepared, PrepareFailure> => {
-      const refused = refuse(system, request, waits, to, draft)
-      return refused === undefined ? Effect.succeed({ draft, to, note }) : Effect.fail(refused)
-    }),
+    Effect.flatMapEager(
+      route(system, request.ref, factsOfDraft(system, request, draft)),
+      (to): Effect.Effect<Prepared, PrepareFailure> => {
+        const refused = refuse(system, request, waits, to, draft)
+        return refused === undefined ? Effect.succeed({ draft, to, note }) : Effect.fail(refused)
+      },
+    ),
   )

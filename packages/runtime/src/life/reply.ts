@@ -6,7 +6,6 @@ import { Effect } from "effect"
 import { addresseeOf, type Envelope, firstAddresseeOf, type MessageRow } from "../message/Envelope.ts"
 import type { CommitReceipt } from "../ports/MessageStore.ts"
 import type { CommitFailure } from "../ports/StoreFailure.ts"
-import { failed, freshSignals, released, succeeded } from "../supervision/adaptive/signals.ts"
 import { closing, replyOf } from "./answer.ts"
 import { countAssigned, poolOf } from "./deliver.ts"
 import { handedOver } from "./handOn.ts"
@@ -19,17 +18,21 @@ import type { Verdict } from "./verdict.ts"
 export const noteSignals = (system: System, message: LiveMessage, verdict: Verdict): void => {
   const pool = poolOf(system, message.envelope)
   if (pool === undefined) return
+  const { memory } = pool
   const { key } = message.cell
   const nowMs = system.now()
-  const signals = pool.signals.get(key) ?? freshSignals(nowMs)
+  const tookMs = nowMs - message.claimedAtMs
   if (verdict._tag === "Done") {
-    pool.signals.set(key, succeeded(signals, message.id, nowMs - message.claimedAtMs, nowMs))
+    memory.succeeded(key, message.id, tookMs, nowMs)
+    memory.settled(message.id, !message.isLate(nowMs))
   } else if (verdict._tag === "Retry") {
     message.triedTargets = new Set([...message.triedTargets, key])
-    pool.signals.set(key, failed(signals, message.id, nowMs))
-  } else {
-    pool.signals.set(key, released(signals, message.id))
-  }
+    memory.failed(key, message.id, nowMs)
+  } else if (verdict._tag === "Expired") {
+    // It ran for too long; what its sender ends says nothing about the target.
+    memory.cutShort(key, message.id, tookMs, nowMs)
+    memory.settled(message.id, false)
+  } else memory.released(key, message.id, verdict._tag === "Failed")
 }
 
 /** The message is over, in memory too. */
@@ -39,6 +42,7 @@ export const forget = (system: System, message: LiveMessage): void => {
   message.cancelDue?.()
   system.live.delete(message.id)
   message.readAhead?.ended()
+  poolOf(system, message.envelope)?.memory.settled(message.id, undefined)
   // Memory that has grown old keeps what it refers to until the next full collection, though nobody can reach it.
   message.fiber = undefined
 }

@@ -11,7 +11,7 @@ import { appendWrite, dispatchWrite, poolOf } from "./deliver.ts"
 import { type HandOver, handOnWrites } from "./handOn.ts"
 import type { LiveCell, LiveMessage, PlannedEnd } from "./LiveMessage.ts"
 import type { Prepared } from "./prepare.ts"
-import { routeWithin } from "./route.ts"
+import { factsOf, routeWithin } from "./route.ts"
 import type { System } from "./System.ts"
 import type { Verdict } from "./verdict.ts"
 import type { Watching } from "./Watches.ts"
@@ -139,11 +139,15 @@ const nextTry = (system: System, message: LiveMessage, record: FailureRecord): S
   const { retry } = message.cell.actor
   if (message.tries >= retry.attemptsMax) return undefined
   const pool = poolOf(system, message.envelope)
-  const to = pool === undefined ? undefined : routeWithin(system, pool, message.triedTargets)
-  if (pool !== undefined && to === undefined) return undefined
+  const facts = factsOf(system, message, "failed")
+  const found = pool === undefined ? undefined : routeWithin(system, pool, facts, message.triedTargets)
+  if (pool !== undefined && found === undefined) return undefined
+  const to = found?._tag === "Routed" ? found : undefined
   const cell = to?.cell ?? message.cell
   const moved = cell !== message.cell
-  const backoff = moved ? 0 : backoffMs(retry.backoff, message.tries, system.random())
+  if (moved) pool?.memory.retried()
+  const waitMs = backoffMs(retry.backoff, message.tries, system.random())
+  const backoff = moved ? 0 : found?._tag === "Later" ? Math.max(found.waitMs, waitMs) : waitMs
   const dueAtMs = earlier(nowMs + backoff, message.envelope.deadlineAtMs)
   const again = tryAgain(message, cell, dueAtMs, record, nowMs)
   if (to?.decision !== undefined) {

@@ -53,6 +53,16 @@ export class RetryableSystemFull extends Schema.TaggedError<RetryableSystemFull>
 }) {}
 
 /**
+ * A pool is too busy to answer the message before its deadline. Nothing was accepted: send it again after `retryAfterMs`, or
+ * with a later deadline.
+ */
+export class RetryablePoolBusy extends Schema.TaggedError<RetryablePoolBusy>()("RetryablePoolBusy", {
+  pool: Schema.String,
+  retryAfterMs: Schema.Number,
+  message: Schema.String,
+}) {}
+
+/**
  * The system is closing. Without a `messageId` nothing was accepted; with one, the message is in the log and is finished
  * after the next start, where its idempotency key, or its id, finds the answer.
  */
@@ -140,6 +150,7 @@ export type SendFailure =
   | TerminalMessageTooLarge
   | RetryableMailboxFull
   | RetryableSystemFull
+  | RetryablePoolBusy
   | RetryableClosing
   | TerminalIdempotencyConflict
   | TerminalReentrantAsk

@@ -9,7 +9,7 @@ import { countAssigned, countWithdrawn, poolOf } from "../life/deliver.ts"
 import type { LiveCell, LiveMessage } from "../life/LiveMessage.ts"
 import type { Life } from "../life/life.ts"
 import { lose, requeue } from "../life/reply.ts"
-import { routeWithin } from "../life/route.ts"
+import { factsOf, routeWithin } from "../life/route.ts"
 import type { System } from "../life/System.ts"
 import type { FailureRecord } from "../message/Reply.ts"
 import type { Write } from "../ports/Write.ts"
@@ -17,8 +17,11 @@ import type { Write } from "../ports/Write.ts"
 /** Gives a waiting message to another target of its pool. */
 const reroute = (system: System, life: Life, message: LiveMessage, reason: string): boolean => {
   const pool = poolOf(system, message.envelope)
-  const to = pool === undefined ? undefined : routeWithin(system, pool, message.triedTargets)
-  if (to?.decision === undefined || to.cell === message.cell) return false
+  const to =
+    pool === undefined
+      ? undefined
+      : routeWithin(system, pool, factsOf(system, message, "promised"), message.triedTargets)
+  if (to?._tag !== "Routed" || to.decision === undefined || to.cell === message.cell) return false
   const { cell, decision } = to
   message.cell.mailbox.remove(message)
   countWithdrawn(system, message)

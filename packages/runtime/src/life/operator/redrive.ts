@@ -14,7 +14,7 @@ import {
 import type { MessageRow } from "../../message/Envelope.ts"
 import { countAssigned, poolOf } from "../deliver.ts"
 import { type LiveCell, LiveMessage } from "../LiveMessage.ts"
-import { routeWithin } from "../route.ts"
+import { PROMISED, routeWithin } from "../route.ts"
 import type { System } from "../System.ts"
 import { holdPlace, releasePlace } from "../waiting/places.ts"
 import { redriveWrites, whyNotRedriven } from "./operatorWrites.ts"
@@ -23,8 +23,8 @@ import { redriveWrites, whyNotRedriven } from "./operatorWrites.ts"
 const targetOf = Effect.fnUntraced(function* (system: System, row: MessageRow) {
   const pool = poolOf(system, row)
   if (pool !== undefined) {
-    const to = routeWithin(system, pool, new Set())
-    if (to !== undefined) return to.cell
+    const to = routeWithin(system, pool, PROMISED, new Set())
+    if (to?._tag === "Routed") return to.cell
     const message = `Every target of the pool ${pool.pool.name} has failed, so message ${row.id} was not redriven.`
     return yield* new TerminalActorFailed({ actor: `pool ${pool.pool.name}`, message })
   }

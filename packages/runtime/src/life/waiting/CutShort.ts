@@ -8,7 +8,7 @@ import type { CommitReceipt } from "../../ports/MessageStore.ts"
 import type { Write } from "../../ports/Write.ts"
 import { alarm } from "../alarm.ts"
 import type { BusyCount } from "../BusyCount.ts"
-import { countAssigned, countWithdrawn } from "../deliver.ts"
+import { countAssigned, countWithdrawn, poolOf } from "../deliver.ts"
 import { endOfRun } from "../journal/endOfRun.ts"
 import type { Interruption, LiveCell, LiveMessage, PlannedEnd } from "../LiveMessage.ts"
 import { follow, tell } from "../reply.ts"
@@ -99,6 +99,7 @@ export class CutShort {
     message.phase = "ending"
     cell.mailbox.remove(message)
     countWithdrawn(this.#system, message)
+    if (status === "expired") poolOf(this.#system, message.envelope)?.memory.settled(message.id, false)
     if (cell.actor.concurrency === 1) cell.ending++
     if (message.attempt === 0) this.#settleWaiting(message, { status, record })
     else {
