@@ -21,5 +21,12 @@ export type { Dtype } from "./inference/folder/weightFiles.ts"
 export * from "./LanguageModel.ts"
 export * from "./languageModelTarget.ts"
 export * from "./ModelTarget.ts"
+export { QUANTIZE_RULES, type QuantizeRules } from "./quantization/quantizeGraph.ts"
+export {
+  type QuantizePlan,
+  type QuantizeReport,
+  quantizeModel,
+  TerminalQuantizationRefused,
+} from "./quantization/quantizeModel.ts"
 export * from "./TensorTarget.ts"
 export { Float32Elements, NamedTensors, TensorSpec, type TensorType, TensorValue } from "./TensorValue.ts"

@@ -15,7 +15,7 @@ export interface BenchOptions {
   readonly isJson: boolean
 }
 
-/** Long enough that the first token does not count for much; a model may end its answers earlier. */
+/** Long enough that the first token does not count for much. Answers go on after their ends, so that rounds compare. */
 const TOKENS = 64
 
 /** Each of the answers at once gets another, so that no cache helps: what is measured is the model. */
@@ -51,7 +51,10 @@ export const benchRound = Effect.fnUntraced(function* (target: ModelTarget["Serv
     Array.from({ length: concurrency }, (_, index) => promptFor(index)),
     (content) =>
       target
-        .generate({ prompt: [{ role: "user", content }], sampling: { temperature: 0, maxTokens: TOKENS } })
+        .generate({
+          prompt: [{ role: "user", content }],
+          sampling: { temperature: 0, maxTokens: TOKENS, ignoreEnd: true },
+        })
         .pipe(Stream.runCollect),
     { concurrency: "unbounded" },
   )

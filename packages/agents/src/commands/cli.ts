@@ -76,13 +76,9 @@ const generate = Command.make(
   },
   ({ json: isJson, prompt, system, ...options }) =>
     run((output) =>
-      generateText(output, {
-        ...options,
-        prompt,
-        system: Option.getOrUndefined(system),
-        sampling: readSampling(options),
-        isJson,
-      }),
+      Effect.flatMap(readSampling(options), (sampling) =>
+        generateText(output, { ...options, prompt, system: Option.getOrUndefined(system), sampling, isJson }),
+      ),
     ),
 ).pipe(Command.withDescription("Writes an answer to standard output as it is made; Ctrl-C stops it within a step"))
 

@@ -2,6 +2,7 @@
 import { basename, resolve } from "node:path"
 import { Effect } from "effect"
 import { settingsOf } from "../engine/EngineOptions.ts"
+import { isSeq2Seq } from "../inference/decoding/openSeq2Seq.ts"
 import { openStep } from "../inference/decoding/openStep.ts"
 import { readEncoderGraph } from "../inference/encoding/EncoderGraph.ts"
 import { type FolderReport, inspectFolder } from "../inference/folder/inspectFolder.ts"
@@ -20,6 +21,8 @@ export interface InspectOptions {
 
 /** What is only known once the engine has opened it. */
 interface Opened {
+  /** Of a decoder: whether a graph of its own reads the prompt. */
+  readonly isSeq2Seq: boolean
   readonly path: DecodingPath | undefined
   readonly labels: ReadonlyArray<string>
   readonly dimensions: number | undefined
@@ -31,11 +34,11 @@ const open = Effect.fnUntraced(function* ({ dtype, folder: path, kind }: FolderR
   const settings = settingsOf(kind, { folder: path, dtype, slots })
   if (kind === "decoder") {
     const { path: decoding } = yield* openStep(settings, folder)
-    return { path: decoding, labels: [], dimensions: undefined } satisfies Opened
+    return { isSeq2Seq: isSeq2Seq(folder), path: decoding, labels: [], dimensions: undefined } satisfies Opened
   }
   const session = yield* openSession({ ...settings, folder, keepOnDevice: [] })
   const graph = yield* Effect.fromResult(readEncoderGraph(session.inputMetadata, session.outputMetadata, folder))
-  return { path: undefined, labels: graph.labels, dimensions: graph.width } satisfies Opened
+  return { isSeq2Seq: false, path: undefined, labels: graph.labels, dimensions: graph.width } satisfies Opened
 })
 
 const orUnknown = (value: number | undefined): string => (value === undefined ? "not said" : String(value))
@@ -72,7 +75,10 @@ const headsOf = ({ headDim, kvHeads, queryHeads }: FolderReport): string =>
 const format = (it: FolderReport, opened: Opened, slots: number): ReadonlyArray<string> => [
   ...formatPairs([
     ["model", it.name],
-    ["kind", `${it.kind}, ${it.modelType}, ${it.dtype}${it.stepSensitive ? ", quantises activations as it runs" : ""}`],
+    [
+      "kind",
+      `${opened.isSeq2Seq ? "encoder-decoder" : it.kind}, ${it.modelType}, ${it.dtype}${it.stepSensitive ? ", quantises activations as it runs" : ""}`,
+    ],
     ["dtypes", it.dtypes.map(({ dtype, file }) => `${dtype} (${file})`).join(", ")],
     ["layers", orUnknown(it.layers)],
     ["heads", headsOf(it)],

@@ -4,7 +4,13 @@ import { Effect, Result } from "effect"
 import { Engine } from "../engine/Engine.ts"
 import { settingsOf } from "../engine/EngineOptions.ts"
 import { openStep } from "../inference/decoding/openStep.ts"
-import { contextLengthOf, endTokenIds, type ModelFolder, oneLine } from "../inference/folder/modelFolder.ts"
+import {
+  contextLengthOf,
+  endTokenIds,
+  type ModelFolder,
+  oneLine,
+  specialToken,
+} from "../inference/folder/modelFolder.ts"
 import { makeModelTokenizer } from "../inference/text/ModelTokenizer.ts"
 import { continueGreedily, measureDecoder } from "../quantization/measureDecoder.ts"
 import { cutWindows, PROMPTS, readCsv, readLines, readWhole } from "../quantization/measuredTexts.ts"
@@ -34,7 +40,12 @@ const readWindows = Effect.fnUntraced(function* (
     const text = yield* readWhole(path)
     const tokenizer = new Tokenizer(folder.rawTokenizer, folder.rawTokenizerConfig)
     const { ids } = tokenizer.encode(text, { add_special_tokens: false })
-    const windows = cutWindows(ids, Math.min(contextLengthOf(folder) ?? WINDOW_TOKENS_MAX, WINDOW_TOKENS_MAX))
+    const begin = specialToken(folder.tokenizerConfig.bos_token)
+    const windows = cutWindows(
+      ids,
+      Math.min(contextLengthOf(folder) ?? WINDOW_TOKENS_MAX, WINDOW_TOKENS_MAX),
+      begin === undefined ? undefined : tokenizer.token_to_id(begin),
+    )
     return windows.length > 0 ? windows : yield* refuse(`${path} has fewer than two tokens; give a longer text.`)
   }
   const tokenizer = yield* Effect.fromResult(makeModelTokenizer(folder, step.vocabSize ?? folder.config.vocab_size))

@@ -2,10 +2,11 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs"
 import { basename, dirname, join, resolve } from "node:path"
 import { Effect } from "effect"
+import { isSeq2Seq } from "../inference/decoding/openSeq2Seq.ts"
 import { type Dtype, type ModelFolder, oneLine, readModelFolder } from "../inference/folder/modelFolder.ts"
 import type { DecoderLoss } from "../quantization/measureDecoder.ts"
 import type { EncoderLoss } from "../quantization/measureEncoder.ts"
-import type { QuantizeRules } from "../quantization/quantizeGraph.ts"
+import { QUANTIZE_RULES, type QuantizeRules } from "../quantization/quantizeGraph.ts"
 import { type QuantizeReport, quantizeModel } from "../quantization/quantizeModel.ts"
 import { measureLoss } from "./measureLoss.ts"
 import { measureSpeed, type Speed } from "./measureSpeed.ts"
@@ -29,9 +30,9 @@ export interface QuantizeOptions {
 const FILES = { int8: "model_quantized.onnx", q4: "model_q4.onnx" } as const
 
 const rulesOf = ({ accuracyLevel, activations, embeddings, to }: QuantizeOptions): QuantizeRules => ({
-  products: to === "q4" ? "blocks4" : activations === "tensor" ? "tensor" : "blocks8",
+  products: to === "int8" && activations === "tensor" ? "tensor" : QUANTIZE_RULES[to].products,
   accuracyLevel,
-  embeddings: embeddings ?? (to === "int8" ? "int8" : "fp32"),
+  embeddings: embeddings ?? QUANTIZE_RULES[to].embeddings,
 })
 
 /** Configuration and tokenizer, which both variants share; weights and whatever lies in folders stay where they are. */
@@ -124,6 +125,11 @@ export const quantizeFolder = Effect.fnUntraced(function* (output: Output, optio
   if (text !== undefined && csv !== undefined) return yield* refuse("Give --text or --csv, not both.")
   const path = resolve(options.folder)
   const before = yield* readModelFolder(basename(path), path, "fp32")
+  if (isSeq2Seq(before)) {
+    return yield* refuse(
+      `${options.folder} is an encoder-decoder, of several graphs; only models of one graph are quantised.`,
+    )
+  }
   const folder = out === undefined ? path : resolve(out)
   const target = join(folder === path ? dirname(before.weightsPath) : join(folder, "onnx"), FILES[to])
   if (existsSync(target) && !isForced) return yield* refuseToReplace(target)

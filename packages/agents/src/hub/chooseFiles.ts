@@ -38,8 +38,11 @@ const isBeside = (weights: string, path: string): boolean =>
   path === `${weights}.data` ||
   (path.startsWith(`${weights}_data`) && /^(_\d+)?$/.test(path.slice(`${weights}_data`.length)))
 
-/** The other half of a model of two graphs. */
-const encoderOf = (weights: string): string => weights.replace("decoder_model_merged", "encoder_model")
+/** The other graphs of an encoder-decoder, by the name of the one that its weights are known by. */
+const partsOf = (weights: string): ReadonlyArray<string> =>
+  ["encoder_model", ...(weights.includes("_merged") ? [] : ["decoder_with_past_model"])].map((part) =>
+    weights.replace(/decoder_model(_merged)?/, part),
+  )
 
 /** Paths that would lie outside of the folder, or in places that are ours. */
 const isStrange = (path: string): boolean =>
@@ -79,7 +82,7 @@ export const chooseFiles = (
   const isGenai = byPath.has("genai_config.json")
   const lacking = NEEDED.find((name) => !byPath.has(name) && !(isGenai && name === "config.json"))
   if (lacking !== undefined) return Result.fail(terminal(`${repo} has no ${lacking}, so its model cannot be run.`))
-  const weights = new Set([chosen.file, encoderOf(chosen.file)])
+  const weights = new Set([chosen.file, ...partsOf(chosen.file)])
   return Result.succeed({
     dtype: chosen.dtype,
     files: files.filter(

@@ -33,15 +33,23 @@ const readText = (path: string) =>
     catch: (cause) => refuse(`${path} cannot be read: ${oneLine(cause)}.`),
   })
 
-/** Windows of at most `windowTokens`, of the first `TOKENS_MAX` tokens; what is shorter than two tokens predicts nothing. */
+/**
+ * Windows of at most `windowTokens`, of the first `TOKENS_MAX` tokens; what is shorter than two tokens predicts nothing.
+ *
+ * @param beginTokenId where it stands a new text begins, and with it a window: nothing before it is to be remembered
+ */
 export const cutWindows = (
   tokenIds: ReadonlyArray<number>,
   windowTokens: number,
+  beginTokenId?: number,
 ): ReadonlyArray<ReadonlyArray<number>> => {
-  const used = tokenIds.slice(0, TOKENS_MAX)
-  return Array.from({ length: Math.ceil(used.length / windowTokens) }, (_, index) =>
-    used.slice(index * windowTokens, (index + 1) * windowTokens),
-  ).filter(({ length }) => length > 1)
+  const windows: Array<Array<number>> = []
+  for (const tokenId of tokenIds.slice(0, TOKENS_MAX)) {
+    const last = windows.at(-1)
+    if (last === undefined || tokenId === beginTokenId || last.length >= windowTokens) windows.push([tokenId])
+    else last.push(tokenId)
+  }
+  return windows.filter(({ length }) => length > 1)
 }
 
 /** A text to be read as it is, control tokens included: it is the user's own. */

@@ -22,6 +22,12 @@ export interface QuantizeRules {
   readonly embeddings: "fp32" | "int8"
 }
 
+/** What `pontoon-models quantize --to q4` and `--to int8` do where nothing else is asked for. */
+export const QUANTIZE_RULES = {
+  q4: { products: "blocks4", accuracyLevel: 4, embeddings: "fp32" },
+  int8: { products: "blocks8", accuracyLevel: 4, embeddings: "int8" },
+} as const satisfies Readonly<Record<string, QuantizeRules>>
+
 const CONTRIB = "com.microsoft"
 
 /**

@@ -57,6 +57,10 @@ describe("formats", () => {
       [1, 2],
       [3, 4],
     ])
+    expect(cutWindows([9, 1, 2, 3, 9, 9, 4], 3, 9)).toEqual([
+      [9, 1, 2],
+      [9, 4],
+    ])
     expect(cutWindows(new Array(TOKENS_MAX + 9).fill(1), 512).flat().length).toBe(TOKENS_MAX)
   })
 })

@@ -24,11 +24,15 @@ describe("files", () => {
     expect(chosen(paths, "q4")).toEqual([...small, "onnx/model_q4.onnx"])
     expect(Result.getOrThrow(choose(paths)).others).toEqual([{ dtype: "q4", file: "onnx/model_q4.onnx" }])
   })
-  it("2. of onnxruntime-genai's layout lie at the root, of two graphs belong together", () => {
+  it("2. of onnxruntime-genai's layout lie at the root, those of an encoder-decoder belong together", () => {
     const genai = ["genai_config.json", "model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json"]
     expect(chosen(genai)).toEqual(genai)
     const two = [...AROUND, "onnx/decoder_model_merged_quantized.onnx", "onnx/encoder_model_quantized.onnx"]
-    expect(chosen([...two, "onnx/encoder_model.onnx"], "int8")).toEqual(two)
+    expect(chosen([...two, "onnx/encoder_model.onnx", "onnx/decoder_with_past_model_quantized.onnx"], "int8")).toEqual(
+      two,
+    )
+    const three = [...AROUND, "onnx/encoder_model.onnx", "onnx/decoder_model.onnx", "onnx/decoder_with_past_model.onnx"]
+    expect(chosen([...three, "onnx/decoder_model_q4.onnx"], "fp32")).toEqual(three)
   })
   it("3. that would lie elsewhere are none", () => {
     const strange = ["../config.json", "/etc/passwd", "a/../../b.json", ".pull/moving", "onnx\\model.onnx"]

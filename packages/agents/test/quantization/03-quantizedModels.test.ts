@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { readModelFolder } from "../../src/inference/folder/modelFolder.ts"
 import { measureDecoder } from "../../src/quantization/measureDecoder.ts"
-import type { QuantizeRules } from "../../src/quantization/quantizeGraph.ts"
+import { QUANTIZE_RULES, type QuantizeRules } from "../../src/quantization/quantizeGraph.ts"
 import { quantizeModel } from "../../src/quantization/quantizeModel.ts"
 import { openDecoderStep } from "../support/decoderSteps.ts"
 import { answer, fixture, openDecoder, openEncoder, trained, user } from "../support/engines.ts"
@@ -21,8 +21,7 @@ const make = (name: string, file: string, rules: QuantizeRules) =>
     quantizeModel({ from: join(folder, name, "onnx/model.onnx"), to: join(folder, name, "onnx", file), rules }),
   )
 
-const Q4: QuantizeRules = { products: "blocks4", accuracyLevel: 4, embeddings: "fp32" }
-const INT8: QuantizeRules = { products: "blocks8", accuracyLevel: 4, embeddings: "int8" }
+const { int8: INT8, q4: Q4 } = QUANTIZE_RULES
 const DYNAMIC: QuantizeRules = { products: "tensor", accuracyLevel: 0, embeddings: "int8" }
 
 beforeAll(async () => {
