@@ -94,6 +94,16 @@ describe("the recogniser", () => {
     const failure = await run(Effect.flip(engine.handle.target.run(line("1", 640))))
     expect(failure.message).toContain("its outputs have 2120000 bytes, and bytesMax is 1048576")
   })
+  it("3. refuses to answer with what is not a number, and lets it through where that is asked for", async () => {
+    const x = { type: "float32", dims: [1, 3, 48, 16], data: new Float32Array(2304).fill(3e38) } as const
+    const failure = await run(Effect.flip(engine.handle.target.run({ x })))
+    expect(failure).toMatchObject({ _tag: "TerminalModelFailure", reason: "damaged" })
+    expect(failure.message).toContain('output "softmax_11.tmp_0" is not a number at element 0')
+    const allowing = await openTensors({ file: OCR.recognition, nanAllowed: true })
+    const { "softmax_11.tmp_0": given } = await run(allowing.handle.target.run({ x }))
+    expect(given?.data[0]).toBeNaN()
+    await allowing.close()
+  })
   it("4. reads what was drawn, with onnxruntime's own numbers", async () => {
     const direct = await openDirectly(OCR.recognition)
     for (const text of TEXTS) {
