@@ -170,7 +170,7 @@ const mistakeIn = (options: ActorSystemOptions<AnyActor>): string | undefined =>
 }
 
 /** Hedges need two attempts of one message at once, which the log does not know yet: what would be hedged is left alone. */
-const POOL_TERMS = { policy: "score", retryShare: 0.2, hedgeShare: 0 }
+const POOL_TERMS = { retryShare: 0.2, hedgeShare: 0 }
 
 const makePools = (
   options: ActorSystemOptions<AnyActor>,
@@ -181,7 +181,7 @@ const makePools = (
   const byName = new Map(options.actors.map((actor) => [actor.name, actor]))
   const pools = new Map<string, LivePool>()
   for (const pool of options.pools ?? []) {
-    const cells = pool.targets.map(({ ref, tier }) => {
+    const cells = pool.targets.map(({ costPerMessage, ref, tier }) => {
       const actor = byName.get(ref.type)
       if (actor === undefined) {
         throw new Error(
@@ -190,10 +190,15 @@ const makePools = (
       }
       const cell = registry.cell({ type: ref.type, id: ref.id }, actor)
       cell.pooled = true
-      return { cell, tier }
+      return { cell, tier, costPerMessage }
     })
-    const targets = cells.map(({ cell, tier }) => ({ target: cell.key, tier, slots: cell.actor.concurrency }))
-    const terms = { ...POOL_TERMS, name: pool.name, tierPenaltyMs: pool.tierPenaltyMs }
+    const targets = cells.map(({ cell, costPerMessage, tier }) => ({
+      target: cell.key,
+      tier,
+      slots: cell.actor.concurrency,
+      ...(costPerMessage === undefined ? {} : { costPerMessage }),
+    }))
+    const terms = { ...POOL_TERMS, name: pool.name, policy: pool.policy, tierPenaltyMs: pool.tierPenaltyMs }
     const memory = new PoolMemory(terms, targets, nowMs, (change) => healthChanged(pool.name, change))
     pools.set(pool.name, { pool, cells, memory })
   }

@@ -78,6 +78,8 @@ export * from "./ports/Write.ts"
 export { type Abortable, type CallOptions, Pontoon, type PontoonOptions } from "./promise.ts"
 export { decide } from "./supervision/adaptive/decide.ts"
 export type { Candidate, Decision, Evidence, MessageFacts, Prediction } from "./supervision/adaptive/Evidence.ts"
+export { isPolicy, POLICY_NAMES, type PolicyName } from "./supervision/adaptive/policies.ts"
+export { readEvidence, replay } from "./supervision/adaptive/readEvidence.ts"
 export {
   makeSupervisor,
   type Strategy,

@@ -1,5 +1,14 @@
 /** What a pool decides of what it knows: any evidence, what is remembered and believed, standing, admission. */
-import { type Candidate, type Decision, decide, type Evidence } from "@pontoon/runtime"
+import {
+  type Candidate,
+  type Decision,
+  decide,
+  type Evidence,
+  POLICY_NAMES,
+  type PolicyName,
+  readEvidence,
+  replay,
+} from "@pontoon/runtime"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { admits, nextShare, retryAfterMs } from "../src/supervision/adaptive/admit.ts"
@@ -413,5 +422,61 @@ describe("6 admission", () => {
     expect(retryAfterMs(predicted, 0)).toBe(100)
     expect(retryAfterMs(predicted, 0.5)).toBe(150)
     expect(retryAfterMs({ ...predicted, waitMs: 0 }, 0)).toBe(50)
+  })
+})
+
+describe("7 policies", () => {
+  const many = (count: number): Evidence => ({
+    ...between({}, {}),
+    candidates: Array.from({ length: count }, (_, index) => ({ ...base, slots: 4, target: `t/${index}` })),
+  })
+  const under = (evidence: Evidence, policy: PolicyName, random = 0) => {
+    const decision = replay(evidence, policy)
+    expect(decide({ ...evidence, pool: { ...evidence.pool, policy } }, 0.5)).toEqual(decision)
+    const found = decide({ ...evidence, pool: { ...evidence.pool, policy } }, random)
+    return found !== undefined && "chosen" in found ? found.chosen : found?._tag
+  }
+  it("7.1 choose among the open, whatever they are", () => {
+    fc.assert(
+      fc.property(evidences, randoms, fc.constantFrom(...POLICY_NAMES), (evidence, random, policy) => {
+        const pool = { ...evidence.pool, policy }
+        const message = { ...evidence.message, phase: "promised" } as const
+        const scored = decide({ ...evidence, message }, random)
+        const chosen = decide({ ...evidence, pool, message }, random)
+        expect(chosen?._tag).toBe(scored?._tag)
+      }),
+    )
+  })
+  it("7.2 take turns, or the least busy, or the better of two, or the cheapest that is in time", () => {
+    const three = many(3)
+    const turns = [0, 1, 2, 3].map((turn) => under({ ...three, pool: { ...three.pool, turn } }, "round-robin"))
+    expect(turns).toEqual(["t/0", "t/1", "t/2", "t/0"])
+    expect(under(between({ outstanding: 1, slots: 4 }, { serviceMs: 900, slots: 4 }), "least-outstanding")).toBe("b")
+    expect(under(between({ serviceMs: 900 }, {}), "two-choices", 0.3)).toBe("b")
+    const priced = between({ costPerMessage: 5 }, { costPerMessage: 1, serviceMs: 300 }, { leftMs: 1_500 })
+    expect(under(priced, "price")).toBe("b")
+    expect(under({ ...priced, message: { ...priced.message, leftMs: 400 } }, "price")).toBe("a")
+  })
+  it("7.3 keep a session together, unless it pays to move, and move only the sessions of a target that goes", () => {
+    const keyed = (count: number, key: string): Evidence => ({
+      ...many(count),
+      message: { ...many(count).message, key },
+    })
+    const keys = Array.from({ length: 200 }, (_, index) => `chat/${index}`)
+    const homes = keys.map((key) => under(keyed(4, key), "session", 0.9))
+    for (const target of ["t/0", "t/1", "t/2", "t/3"]) {
+      expect(homes.filter((home) => home === target).length).toBeGreaterThan(25)
+    }
+    for (const [index, key] of keys.entries()) {
+      if (homes[index] !== "t/3") expect(under(keyed(3, key), "session")).toBe(homes[index])
+    }
+    const busy = keyed(4, "chat/0")
+    const full = busy.candidates.map((each) => (each.target === homes[0] ? { ...each, outstanding: 12 } : each))
+    expect(under({ ...busy, candidates: full }, "session")).not.toBe(homes[0])
+  })
+  it("7.4 are read back from the log; what is no evidence is none", () => {
+    const evidence = between({}, {})
+    expect(readEvidence(JSON.stringify({ ...evidence, predicted: {} }))).toEqual(evidence)
+    for (const text of ["", "{}", '{"coffee":0.9}', "null"]) expect(readEvidence(text)).toBe(undefined)
   })
 })

@@ -72,7 +72,9 @@ const factsOfDraft = (system: System, { parent }: Request, { envelope }: Draft):
   const isNew = envelope.idempotencyKey === null && (parent === undefined || parent.message.attempt === 1)
   const { deadlineAtMs, priority } = envelope
   const leftMs = deadlineAtMs === null ? null : deadlineAtMs - system.now()
-  return { ...PROMISED, phase: isNew ? "new" : "promised", leftMs, priority }
+  // A sender's messages are a session: a conversation asks for its next turn where its last one is in a cache.
+  const key = envelope.sender ?? envelope.correlationId
+  return { ...PROMISED, phase: isNew ? "new" : "promised", leftMs, priority, key }
 }
 
 /**

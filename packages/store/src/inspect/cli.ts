@@ -18,6 +18,7 @@ import { printDeadLetter } from "./printDeadLetter.ts"
 import { printActors, printDeadLetters, printMailboxes, printRoutes, printStats } from "./printLists.ts"
 import { printLog } from "./printMessages.ts"
 import { printTrace } from "./printTrace.ts"
+import { printReplay, printWhy } from "./printWhy.ts"
 
 const FILE_DEFAULT = "pontoon.db"
 
@@ -135,6 +136,8 @@ const dead = Command.make(
     ),
 ).pipe(Command.withDescription("Dead letters; with an id or --why their lives, and the likely cause"))
 
+type RoutesFailure = Effect.Error<ReturnType<typeof printWhy> | ReturnType<typeof printRoutes>>
+
 const routes = Command.make(
   "routes",
   {
@@ -148,14 +151,26 @@ const routes = Command.make(
       Flag.withDescription("Only the routes of this pool"),
       Flag.optional,
     ),
+    why: Flag.String("why").pipe(
+      Flag.withMetavar("ID"),
+      Flag.withDescription("Why this message went where it went, as sentences, with what became of it"),
+      Flag.optional,
+    ),
+    replay: Flag.String("replay").pipe(
+      Flag.withMetavar("POLICY"),
+      Flag.withDescription("What this policy would have made of the same evidence"),
+      Flag.optional,
+    ),
   },
-  ({ message, pool }) =>
-    inspect((each, output, common) =>
-      printRoutes(each, output, common, {
+  ({ message, pool, replay, why }) =>
+    inspect((each, output, common): Effect.Effect<void, RoutesFailure> => {
+      if (Option.isSome(why)) return printWhy(each, output, common, why.value)
+      if (Option.isSome(replay)) return printReplay(each, output, common, replay.value, Option.getOrUndefined(pool))
+      return printRoutes(each, output, common, {
         ...(Option.isSome(message) ? { messageId: message.value } : {}),
         ...(Option.isSome(pool) ? { pool: pool.value } : {}),
-      }),
-    ),
+      })
+    }),
 ).pipe(Command.withDescription("Routing decisions and their reasons; --json adds the evidence"))
 
 const stats = Command.make("stats", {}, () => inspect(printStats)).pipe(

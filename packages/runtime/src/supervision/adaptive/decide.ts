@@ -10,8 +10,9 @@
  * never a target that is gone, a target that was ejected only where there is no other.
  */
 import { admits, retryAfterMs } from "./admit.ts"
-import type { Candidate, Decision, Evidence, Prediction } from "./Evidence.ts"
+import type { Candidate, Decision, Evidence } from "./Evidence.ts"
 import { inTime, inTimeAfter, percentileMs } from "./lognormal.ts"
+import { pick, type Scored } from "./policies.ts"
 import { costOf, predict, reviewAfterMs } from "./predict.ts"
 
 /** What a target has to be: one that runs messages now, or, where there is none, one that will soon. */
@@ -43,24 +44,17 @@ const narrow = (candidates: ReadonlyArray<Candidate>): Choice | undefined => {
   return undefined
 }
 
-interface Scored {
-  readonly candidate: Candidate
-  readonly predicted: Prediction
-  readonly costMs: number
-}
-
 const score = ({ message, pool }: Evidence, candidate: Candidate): Scored => {
   const predicted = predict(candidate, message.leftMs)
   return { candidate, predicted, costMs: costOf(candidate, predicted, message.leftMs, pool.tierPenaltyMs) }
 }
 
-const cheapest = (evidence: Evidence, from: ReadonlyArray<Candidate>, random: number): Scored | undefined => {
-  const scored = from.map((candidate) => score(evidence, candidate))
-  let best = Number.POSITIVE_INFINITY
-  for (const { costMs } of scored) best = Math.min(best, costMs)
-  const equals = scored.filter(({ costMs }) => costMs <= best)
-  return equals[Math.floor(random * equals.length)]
-}
+const picked = (evidence: Evidence, from: ReadonlyArray<Candidate>, random: number): Scored | undefined =>
+  pick(
+    from.map((candidate) => score(evidence, candidate)),
+    evidence,
+    random,
+  )
 
 /** A target that is due for its probe takes the next message that can bear it. */
 const probeFor = ({ candidates, message }: Evidence): Candidate | undefined =>
@@ -88,7 +82,7 @@ const spare = (evidence: Evidence, from: ReadonlyArray<Candidate>, random: numbe
       admits(message, predicted, pool.admitShare) &&
       predicted.inTime >= SPARE_SHARE * idle,
   )
-  return cheapest(
+  return picked(
     evidence,
     roomy.map(({ candidate }) => candidate),
     random,
@@ -100,7 +94,7 @@ const choose = (evidence: Evidence, random: number): Decision | undefined => {
   const choice = narrow(evidence.candidates)
   if (choice === undefined) return undefined
   if (message.phase === "failed" && pool.retriesLeft < 1) return later(choice.from, random)
-  const best = cheapest(evidence, choice.from, random)
+  const best = picked(evidence, choice.from, random)
   if (best === undefined) return undefined
   const probed = open(best.candidate) ? probeFor(evidence) : undefined
   if (probed !== undefined) {
@@ -146,7 +140,7 @@ const reconsider = (evidence: Evidence, random: number): Decision => {
   const { candidates, message, pool } = evidence
   const here = candidates.find(({ target }) => target === message.on)
   const others = candidates.filter((each) => open(each) && each !== here && !each.tried)
-  const best = cheapest(evidence, others, random)
+  const best = picked(evidence, others, random)
   const serviceMs = here?.serviceMs ?? best?.candidate.serviceMs ?? 1
   const lookAgainMs = Math.max(1, REVIEW_SHARE * Math.min(serviceMs, best?.candidate.serviceMs ?? serviceMs))
   const stay = (rule: string): Decision => ({ _tag: "Stay", rule, reviewAfterMs: lookAgainMs })
