@@ -120,14 +120,18 @@ describe("an application outside the workspace", () => {
     expect(JSON.parse(String(state?.state)).turns).toHaveLength(4)
   })
 
-  it("3. has the command, which reads the file of the dead process", () => {
-    const folder = join(project, "node_modules/@pontoon/store")
-    const command = join(folder, readManifest(folder).bin?.pontoon ?? "missing")
-    const out = execFileSync(process.execPath, [command, "stats", "--db", "pontoon.db", "--json"], {
-      cwd: project,
-      encoding: "utf8",
-    })
-    expect(JSON.parse(out.split("\n")[0]!)).toEqual({ status: "done", count: 6 })
+  /** Runs a command of an installed package, and gives what it says. */
+  const runCommand = (name: string, command: string, ...args: ReadonlyArray<string>) => {
+    const folder = join(project, "node_modules/@pontoon", name)
+    const file = join(folder, readManifest(folder).bin?.[command] ?? "missing")
+    return execFileSync(process.execPath, ["--no-strip-types", file, ...args], { cwd: project, encoding: "utf8" })
+  }
+
+  it("3. has the commands, which read the file of the dead process, and the model's folder", () => {
+    const stats = runCommand("store", "pontoon", "stats", "--db", "pontoon.db", "--json")
+    expect(JSON.parse(stats.split("\n")[0]!)).toEqual({ status: "done", count: 6 })
+    const found = runCommand("agents", "pontoon-models", "inspect", "my-model", "--json")
+    expect(JSON.parse(found)).toMatchObject({ kind: "decoder", path: { kind: "batched" } })
   })
 
   it("4. runs the README's example, on the user's model folder", () => {
