@@ -125,9 +125,9 @@ const quantize = Command.make(
     ),
     text: file("text", "Measure the loss on this text; an encoder reads it line by line"),
     csv: file("csv", "Measure the accuracy of an encoder on these rows, columns text and label"),
-    activations: Flag.Literals("activations", ["block", "tensor"]).pipe(
+    activations: Flag.Literals("activations", ["block", "row", "tensor"]).pipe(
       Flag.withDescription(
-        "int8: scale activations in blocks, or over all of a step as onnxruntime's own quantiser does",
+        "int8: scale activations in blocks, by token, or over all of a step as onnxruntime's own quantiser does",
       ),
       Flag.withDefault("block" as const),
     ),

@@ -19,7 +19,7 @@ export interface QuantizeOptions {
   readonly out: string | undefined
   readonly text: string | undefined
   readonly csv: string | undefined
-  readonly activations: "block" | "tensor"
+  readonly activations: "block" | "row" | "tensor"
   readonly embeddings: "fp32" | "int8" | undefined
   readonly accuracyLevel: 0 | 1 | 4
   readonly isForced: boolean
@@ -29,8 +29,10 @@ export interface QuantizeOptions {
 /** The names that transformers.js has for them, and `dtype` of the engine. */
 const FILES = { int8: "model_quantized.onnx", q4: "model_q4.onnx" } as const
 
+const INT8_PRODUCTS = { block: "blocks8", row: "rows", tensor: "tensor" } as const
+
 const rulesOf = ({ accuracyLevel, activations, embeddings, to }: QuantizeOptions): QuantizeRules => ({
-  products: to === "int8" && activations === "tensor" ? "tensor" : QUANTIZE_RULES[to].products,
+  products: to === "int8" ? INT8_PRODUCTS[activations] : QUANTIZE_RULES[to].products,
   accuracyLevel,
   embeddings: embeddings ?? QUANTIZE_RULES[to].embeddings,
 })

@@ -16,7 +16,7 @@ export const TENSOR = { dims: 1, dataType: 2, floatData: 4, name: 8, rawData: 9,
 export const ENTRY = { key: 1, value: 2 } as const
 export const OPSET = { domain: 1, version: 2 } as const
 
-export const ELEMENT = { float: 1, uint8: 2, int8: 3, float16: 10 } as const
+export const ELEMENT = { float: 1, uint8: 2, int8: 3, int64: 7, float16: 10 } as const
 
 /** A stretch of a file. */
 export interface Stretch {

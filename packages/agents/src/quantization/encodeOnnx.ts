@@ -15,19 +15,28 @@ export interface NodeSpec {
   readonly attributes?: Readonly<Record<string, number | ReadonlyArray<number>>>
 }
 
+/** A number below 0 is written as its 64-bit complement. */
+const encodeInt = (number: number, value: number): Uint8Array => {
+  if (value >= 0) return encodeNumber(number, value)
+  const bytes = [number * 8]
+  let rest = BigInt.asUintN(64, BigInt(value))
+  for (; rest >= 128n; rest /= 128n) bytes.push(Number(rest % 128n) + 128)
+  return Uint8Array.from([...bytes, Number(rest)])
+}
+
 const encodeAttribute = (name: string, value: number | ReadonlyArray<number>): Uint8Array =>
   encodeField(
     NODE.attribute,
     Buffer.concat([
       encodeField(ATTRIBUTE.name, name),
       ...(typeof value === "number"
-        ? [encodeNumber(ATTRIBUTE.int, value)]
-        : value.map((each) => encodeNumber(ATTRIBUTE.ints, each))),
+        ? [encodeInt(ATTRIBUTE.int, value)]
+        : value.map((each) => encodeInt(ATTRIBUTE.ints, each))),
       encodeNumber(ATTRIBUTE.type, typeof value === "number" ? TYPE.int : TYPE.ints),
     ]),
   )
 
-/** A node, as a field of its graph. All our attributes are whole numbers from 0 on. */
+/** A node, as a field of its graph. All our attributes are whole numbers. */
 export const encodeNode = (spec: NodeSpec): Uint8Array =>
   encodeField(
     GRAPH.node,

@@ -8,14 +8,16 @@ import { encodeNode, encodeOpset, type NodeSpec } from "./encodeOnnx.ts"
 import type { Findings, LookUp, Product } from "./findProducts.ts"
 import { ELEMENT, GRAPH, type OnnxFile, type OnnxNode, type OnnxTensor } from "./OnnxFile.ts"
 import { BLOCK, type Matrix, quantizeBlocks, quantizeColumns } from "./quantizeMatrix.ts"
+import { type QuantizedRows, quantizeRows, rowConstants } from "./quantizeRows.ts"
 import type { GraphPart, ModelPlan, WeightPart } from "./writeOnnx.ts"
 
 export interface QuantizeRules {
   /**
    * How products are written. `blocks4` and `blocks8`: MatMulNBits of onnxruntime, activations quantised in blocks of their
-   * own. `tensor`: DynamicQuantizeLinear and MatMulInteger, one scale for all activations of a step.
+   * own. `rows` and `tensor`: MatMulInteger, one scale for each token's activations, or for all of a step
+   * (DynamicQuantizeLinear).
    */
-  readonly products: "blocks4" | "blocks8" | "tensor"
+  readonly products: "blocks4" | "blocks8" | "rows" | "tensor"
   /** What MatMulNBits computes in: 4 is whole numbers (fast), 1 is floats, 0 leaves it to onnxruntime. */
   readonly accuracyLevel: 0 | 1 | 4
   /** Tables of word vectors: left as they are, or 8 bits with a scale a row. */
@@ -103,7 +105,8 @@ class GraphQuantizer {
   }
 
   product(product: Product): ReadonlyArray<NodeSpec> {
-    return this.#rules.products === "tensor" ? this.#columns(product) : this.#blocks(product)
+    const { products } = this.#rules
+    return products === "tensor" || products === "rows" ? this.#columns(product) : this.#blocks(product)
   }
 
   #blocks(product: Product): ReadonlyArray<NodeSpec> {
@@ -140,6 +143,17 @@ class GraphQuantizer {
     ]
   }
 
+  #activations(activations: string, whole: string): QuantizedRows {
+    if (this.#rules.products === "rows") {
+      if (this.#isNew("rows")) this.weights.push(...rowConstants())
+      return quantizeRows(activations, whole, this.#file.opsets.get("") ?? 0)
+    }
+    const [scale, zero] = [`${whole}_scale`, `${whole}_zero`]
+    const name = `${activations}_quantize`
+    const node = { opType: "DynamicQuantizeLinear", name, inputs: [activations], outputs: [whole, scale, zero] }
+    return { nodes: [node], scale, zero }
+  }
+
   #columns(product: Product): ReadonlyArray<NodeSpec> {
     const { activations, k, n, node } = product
     const base = `${product.weights.name}_int8${product.isTransposed ? "t" : ""}`
@@ -152,23 +166,14 @@ class GraphQuantizer {
     }
     const { nodes, output } = summed(product)
     const whole = `${activations}_int8`
-    const quantise: ReadonlyArray<NodeSpec> = this.#isNew(whole)
-      ? [
-          {
-            opType: "DynamicQuantizeLinear",
-            name: `${activations}_quantize`,
-            inputs: [activations],
-            outputs: [whole, `${whole}_scale`, `${whole}_zero`],
-          },
-        ]
-      : []
+    const quantised = this.#activations(activations, whole)
     const name = node.name === "" ? output : node.name
     return [
-      ...quantise,
+      ...(this.#isNew(whole) ? quantised.nodes : []),
       {
         opType: "MatMulInteger",
         name: `${name}_int8`,
-        inputs: [whole, base, `${whole}_zero`],
+        inputs: [whole, base, quantised.zero],
         outputs: [`${output}_sum`],
       },
       {
@@ -178,14 +183,29 @@ class GraphQuantizer {
         outputs: [`${output}_float`],
         attributes: { to: ELEMENT.float },
       },
-      {
-        opType: "Mul",
-        name: `${name}_scales`,
-        inputs: [`${whole}_scale`, `${base}_scale`],
-        outputs: [`${output}_scale`],
-      },
-      { opType: "Mul", name: `${name}_scaled`, inputs: [`${output}_float`, `${output}_scale`], outputs: [output] },
+      ...this.#scaled(output, name, quantised.scale, `${base}_scale`),
       ...nodes,
+    ]
+  }
+
+  /** Sums back to floats: by what an activation's step and a weight's step come to. */
+  #scaled(output: string, name: string, activations: string, weights: string): ReadonlyArray<NodeSpec> {
+    const [sum, between] = [`${output}_float`, `${output}_scale`]
+    // One scale for all: the two are multiplied first, as onnxruntime's quantiser has it, which fuses all of it to one node.
+    // That fusion takes a scale for each row for one for all where a bias is added, so those are multiplied apart.
+    const [first, second] =
+      this.#rules.products === "rows"
+        ? [
+            [sum, weights],
+            [between, activations],
+          ]
+        : [
+            [activations, weights],
+            [sum, between],
+          ]
+    return [
+      { opType: "Mul", name: `${name}_scales`, inputs: first, outputs: [between] },
+      { opType: "Mul", name: `${name}_scaled`, inputs: second, outputs: [output] },
     ]
   }
 
@@ -260,7 +280,7 @@ export const quantizeGraph = (file: OnnxFile, findings: Findings, rules: Quantiz
     else if (stays.has(node)) nodes.push(encodeField(GRAPH.node, node.raw))
   }
   const kept = [...file.tensors.values()].filter(({ name }) => needed.has(name)).flatMap((tensor) => keep(file, tensor))
-  const isContrib = rules.products !== "tensor" && !file.opsets.has(CONTRIB)
+  const isContrib = rules.products.startsWith("blocks") && !file.opsets.has(CONTRIB)
   return {
     rest: [...file.modelRest, ...(isContrib ? [encodeOpset(CONTRIB, 1)] : [])],
     graph: [...nodes, ...file.graphRest, ...kept, ...quantizer.weights],

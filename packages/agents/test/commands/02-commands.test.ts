@@ -175,7 +175,10 @@ describe("quantize", () => {
     await Effect.runPromise(inspectModel(output, { folder: out, dtype: "auto", slots: 1, isJson: true }))
     expect(JSON.parse(seen.join(""))).toMatchObject({ kind: "encoder", dtype: "int8" })
   })
-  it("9. refuses texts that it cannot use", async () => {
+  it("9. refuses encoder-decoders, whose graphs are several", async () => {
+    expect(await refused({ folder: fixture("tiny-seq2seq") })).toMatch(/is an encoder-decoder, of several graphs; only/)
+  })
+  it("10. refuses texts that it cannot use", async () => {
     const path = copyOf("tiny-encoder")
     const file = (name: string, content: string) => {
       writeFileSync(join(folder, name), content)

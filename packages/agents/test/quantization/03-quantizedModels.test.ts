@@ -27,9 +27,11 @@ const DYNAMIC: QuantizeRules = { products: "tensor", accuracyLevel: 0, embedding
 beforeAll(async () => {
   cpSync(trained("barista"), join(folder, "barista"), { recursive: true })
   cpSync(trained("barista"), join(folder, "dynamic"), { recursive: true })
+  cpSync(trained("barista"), join(folder, "rows"), { recursive: true })
   cpSync(fixture("tiny-encoder"), join(folder, "tiny-encoder"), { recursive: true })
   await make("barista", "model_q4.onnx", Q4)
   await make("barista", "model_quantized.onnx", INT8)
+  await make("rows", "model_quantized.onnx", { ...DYNAMIC, products: "rows" })
   await make("dynamic", "model_quantized.onnx", DYNAMIC)
   await make("tiny-encoder", "model_q4.onnx", Q4)
   await make("tiny-encoder", "model_quantized.onnx", INT8)
@@ -41,6 +43,7 @@ describe("greedy answers equal those of transformers.js on the same file", () =>
   it.each([
     ["barista", "q4", "q4", "batched"],
     ["barista", "int8", "q8", "batched"],
+    ["rows", "int8", "q8", "batched"],
     // One scale for all activations of a step: company would change an answer.
     ["dynamic", "int8", "q8", "turns"],
   ] as const)("1. %s as %s", async (name, dtype, peerDtype, path) => {
@@ -76,11 +79,14 @@ describe("the loss on dialogues", () => {
       measureDecoder(before, await openDecoderStep({ folder: path, dtype, slots: 1 }), windows)
     const python = await loss(trained("barista"), "int8")
     const int8 = await loss(join(folder, "barista"), "int8")
+    const rows = await loss(join(folder, "rows"), "int8")
     const dynamic = await loss(join(folder, "dynamic"), "int8")
     const q4 = await loss(join(folder, "barista"), "q4")
     const after = (one: typeof python) => Math.abs(one.perplexityAfter / one.perplexityBefore - 1)
     expect(int8.divergence).toBeLessThan(python.divergence / 4)
     expect(dynamic.divergence).toBeLessThan(python.divergence * 1.5)
+    expect(rows.divergence).toBeLessThan(python.divergence)
+    expect(after(rows)).toBeLessThan(0.02)
     expect(after(int8)).toBeLessThan(0.005)
     expect(after(dynamic)).toBeLessThan(0.02)
     expect(after(q4)).toBeLessThan(0.03)
