@@ -1,8 +1,18 @@
 /**
  * The boundary between requests and figures: what is asked, when tokens came, and what that comes to.
  */
-import type { Measurements } from "../../../../scripts/bench/Bench.ts"
 import type { ChatMessage } from "../../src/index.ts"
+
+/** Figures by metric, unit included; both sides of a case give the same. */
+export type Measurements = Readonly<Record<string, number>>
+
+/** Ours beside one peer, as `scripts/bench` takes it. */
+export interface BenchCase {
+  readonly name: string
+  readonly peer: string
+  readonly runOurs: () => Promise<Measurements>
+  readonly runPeer: () => Promise<Measurements>
+}
 
 export interface BenchRequest {
   readonly messages: ReadonlyArray<ChatMessage>

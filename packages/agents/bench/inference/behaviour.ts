@@ -3,10 +3,9 @@
  */
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { Effect } from "effect"
-import type { BenchCase, Measurements } from "../../../../scripts/bench/Bench.ts"
 import { type Ours, openOurs } from "./openOurs.ts"
 import { openPeer } from "./openPeer.ts"
-import { firstTokenMs, makeRequest, runAtOnce } from "./Requests.ts"
+import { type BenchCase, firstTokenMs, type Measurements, makeRequest, runAtOnce } from "./Requests.ts"
 import { COLD, folderOf, makeRequests, measureOurs, THREADS } from "./throughput.ts"
 
 const MODEL = "27M"

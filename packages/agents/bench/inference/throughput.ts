@@ -2,13 +2,14 @@
  * The cases of throughput: one stream, and many at once, beside transformers.js and beside onnxruntime in a plain loop.
  */
 import { fileURLToPath } from "node:url"
-import type { BenchCase, Measurements } from "../../../../scripts/bench/Bench.ts"
 import { makeRandomDecoder, type ShapeName } from "./makeRandomDecoder.ts"
 import { openOurs } from "./openOurs.ts"
 import { openPeer } from "./openPeer.ts"
 import {
+  type BenchCase,
   type BenchRequest,
   firstTokenMs,
+  type Measurements,
   makeRequest,
   ratesOf,
   runAtOnce,
