@@ -68,6 +68,14 @@ export interface DecoderOptions extends EngineOptions {
    * that needs more is refused with the numbers; one that needs more than is free waits. Weights are not counted.
    */
   readonly contextBytesMax?: number
+  /**
+   * A folder of this model's own (replicas may share it) to which kept contexts go when memory is wanted, and come back from,
+   * also after a restart. Default none: they are forgotten, and read again. Its files hold what was said, readable (mode
+   * 0600) and not encrypted; those of other weights are removed. CPU only.
+   */
+  readonly spillFolder?: string
+  /** Bytes that the files of `spillFolder` may take together; the least recently used go. Default 1 GiB. */
+  readonly spillBytesMax?: number
   /** A smaller model that guesses ahead, so that a step checks several tokens. Default none. */
   readonly draft?: DraftOptions
 }
@@ -113,6 +121,7 @@ export const DEFAULTS = {
   cachedConversationsMax: 16,
   cachedBytesMax: 256 * 1024 * 1024,
   batchTextsMax: 8,
+  spillBytesMax: 1024 * 1024 * 1024,
   draftTokens: 4,
   textsMax: 1024,
 } as const
@@ -153,6 +162,8 @@ export const settingsOf = (
   cachedBytesMax: options.cachedBytesMax ?? DEFAULTS.cachedBytesMax,
   contextBytesMax: options.contextBytesMax ?? Math.floor(usableBytes() / 4),
   batchTextsMax: options.batchTextsMax ?? DEFAULTS.batchTextsMax,
+  spillBytesMax: options.spillBytesMax ?? DEFAULTS.spillBytesMax,
+  ...(options.spillFolder === undefined ? {} : { spillFolder: resolve(options.spillFolder) }),
   ...draftOf(options.draft),
 })
 

@@ -66,6 +66,8 @@ export const EngineSettings = Schema.Struct({
   cachedConversationsMax: between(0, 100_000),
   cachedBytesMax: between(0, Number.MAX_SAFE_INTEGER),
   contextBytesMax: between(1, Number.MAX_SAFE_INTEGER),
+  spillFolder: Schema.optionalKey(Schema.NonEmptyString),
+  spillBytesMax: between(0, Number.MAX_SAFE_INTEGER),
   draft: Schema.optionalKey(
     Schema.Struct({ folder: Schema.NonEmptyString, dtype: Dtype, tokens: between(1, 16), adaptive: Schema.Boolean }),
   ),
@@ -151,6 +153,10 @@ export const EngineCounters = Schema.Struct({
   /** Tokens that the draft model has guessed, and how many of them were right; absent where there is none. */
   draftedTokens: Schema.optionalKey(Schema.Int),
   acceptedTokens: Schema.optionalKey(Schema.Int),
+  /** What lies in `spillFolder`, and what could not be written to it or was found damaged; absent where there is none. */
+  spilledConversations: Schema.optionalKey(Schema.Int),
+  spilledBytes: Schema.optionalKey(Schema.Int),
+  spillFailures: Schema.optionalKey(Schema.Int),
   residentBytes: Schema.Int,
 })
 export type EngineCounters = typeof EngineCounters.Type

@@ -27,7 +27,7 @@ export interface PrefixCacheLimits {
 /** Prefixes that are kept elsewhere than in memory. */
 export interface PrefixSpill {
   readonly keep: (path: Path) => void
-  /** A longer beginning of `tokenIds` than `tokensMin`, of at most `tokensMax`. */
+  /** A beginning of `tokenIds` that is longer than `tokensMin` and of at most `tokensMax`. */
   readonly recall: (tokenIds: ReadonlyArray<number>, tokensMin: number, tokensMax: number) => Path | undefined
 }
 
@@ -62,7 +62,7 @@ export interface PrefixCache {
 
 export const makePrefixCache = (step: DecoderStep, limits: PrefixCacheLimits): PrefixCache => {
   const { alignTokens: blockTokens, bytesMax, conversationsMax: leavesMax, spill } = limits
-  const tree = new PrefixTree({ leavesMax, bytesMax, blockTokens }, spill?.keep)
+  const tree = new PrefixTree({ leavesMax, bytesMax, blockTokens }, (path) => spill?.keep(path))
   /** For what lies on a device and can only be kept as it is. */
   const whole = makeSlotCache(step, limits)
   /** The sequence that each conversation had last; as many as may be kept. */
@@ -87,16 +87,14 @@ export const makePrefixCache = (step: DecoderStep, limits: PrefixCacheLimits): P
       // The last token has to be fed in any case: its logits are what is asked for.
       const fromChunks = blockTokens === 1 ? tokenIds.length : chunkedTokens
       const tokensMax = Math.min(fromChunks, tokenIds.length - 1)
-      let found = tree.longest(tokenIds, tokensMax)
-      const recalled = spill?.recall(tokenIds, found.length, tokensMax)
-      if (recalled !== undefined) {
-        const segment = joinSegments(recalled.segments)
-        if (segment !== undefined) {
-          const bytesPerToken = segmentBytes(segment) / segment.length
-          tree.insert(recalled.tokenIds, bytesPerToken, (from, to) => sliceSegment(segment, from, to))
-          found = tree.longest(tokenIds, tokensMax)
-        }
+      const inMemory = tree.longest(tokenIds, tokensMax)
+      const recalled = spill?.recall(tokenIds, inMemory.length, tokensMax)
+      const segment = recalled === undefined ? undefined : joinSegments(recalled.segments)
+      if (recalled !== undefined && segment !== undefined) {
+        const bytesPerToken = segmentBytes(segment) / segment.length
+        tree.insert(recalled.tokenIds, bytesPerToken, (from, to) => sliceSegment(segment, from, to))
       }
+      const found = segment === undefined ? inMemory : { length: segment.length, segments: [segment] }
       if (found.length === 0) return whole.take(tokenIds, tokensMax)
       const slot = step.open()
       step.load(slot, found.segments)

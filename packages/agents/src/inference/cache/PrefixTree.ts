@@ -190,7 +190,8 @@ export class PrefixTree {
     let oldest: Node | undefined
     for (const leaf of this.#leaves) if (leaf.usedAt < (oldest?.usedAt ?? usedBefore)) oldest = leaf
     if (oldest === undefined) return false
-    this.#onForget(this.#pathOf(oldest))
+    // An end that its conversation has left behind is of no use to anybody.
+    if (oldest.usedAt > 0) this.#onForget(this.#pathOf(oldest))
     const { parent } = oldest
     const siblings = parent?.children ?? this.#roots
     siblings.delete(this.#keyOf(oldest.tokenIds, 0))

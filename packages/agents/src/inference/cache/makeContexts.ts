@@ -1,30 +1,60 @@
 /**
- * The boundary between an engine's settings and the memory of its contexts: what is kept, and what may run.
+ * The boundary between an engine's settings and the memory of its contexts: what is kept, where it goes, and what may run.
  */
+import { Result } from "effect"
 import type { EngineSettings } from "../../engine/protocol.ts"
+import type { TerminalModelFailure } from "../../ModelTarget.ts"
 import type { DecoderStep } from "../decoding/DecoderStep.ts"
-import type { ModelFolder } from "../folder/modelFolder.ts"
+import { type ModelFolder, modelFailure, oneLine } from "../folder/modelFolder.ts"
+import type { DecoderGraph } from "../graph/DecoderGraph.ts"
 import { ContextBudget } from "./ContextBudget.ts"
 import { makePrefixCache, type PrefixCache } from "./PrefixCache.ts"
+import { SpillFolder } from "./SpillFolder.ts"
+import { layoutOf } from "./spillFile.ts"
 
 export interface Contexts {
   readonly cache: PrefixCache
   readonly budget: ContextBudget
+  readonly spill: SpillFolder | undefined
 }
 
-/** @param draft the draft model's step, where there is one: it has a context for each answer, too */
-export const makeContexts = (
-  settings: EngineSettings,
-  folder: ModelFolder,
-  step: DecoderStep,
-  draft: DecoderStep | undefined,
-): Contexts => {
-  const { contextBytesMax: bytesMax, slots } = settings
-  const cache = makePrefixCache(step, {
-    conversationsMax: settings.cachedConversationsMax,
-    bytesMax: Math.min(settings.cachedBytesMax, bytesMax),
-    alignTokens: folder.stepSensitive ? settings.prefillChunkTokens : 1,
+export interface ContextsOf {
+  readonly settings: EngineSettings
+  readonly folder: ModelFolder
+  readonly graph: DecoderGraph
+  readonly step: DecoderStep
+  /** The draft model's step, where there is one: it has a context for each answer, too. */
+  readonly draft: DecoderStep | undefined
+}
+
+/** Fails with reason `request` where `spillFolder` cannot be used. */
+export const makeContexts = (of: ContextsOf): Result.Result<Contexts, TerminalModelFailure> => {
+  const { draft, folder, graph, settings, step } = of
+  const { contextBytesMax, slots, spillBytesMax, spillFolder } = settings
+  const alignTokens = folder.stepSensitive ? settings.prefillChunkTokens : 1
+  const openSpill = (path: string) =>
+    new SpillFolder({
+      folder: path,
+      bytesMax: spillBytesMax,
+      weightsHash: folder.weightsHash,
+      layout: layoutOf(graph.kv, alignTokens),
+      shapes: graph.kv,
+      blockTokens: alignTokens,
+    })
+  const opened = Result.try({
+    try: () => (spillFolder === undefined ? undefined : openSpill(spillFolder)),
+    catch: (cause) =>
+      modelFailure(settings.name)("request", `spillFolder ${spillFolder} cannot be used: ${oneLine(cause)}.`, cause),
   })
-  const bytesFor: DecoderStep["bytesFor"] = (lengths) => step.bytesFor(lengths) + (draft?.bytesFor(lengths) ?? 0)
-  return { cache, budget: new ContextBudget({ step: { bytesFor }, cache, bytesMax }, slots) }
+  return Result.map(opened, (spill) => {
+    const cache = makePrefixCache(step, {
+      conversationsMax: settings.cachedConversationsMax,
+      bytesMax: Math.min(settings.cachedBytesMax, contextBytesMax),
+      alignTokens,
+      ...(spill === undefined ? {} : { spill }),
+    })
+    const bytesFor: DecoderStep["bytesFor"] = (lengths) => step.bytesFor(lengths) + (draft?.bytesFor(lengths) ?? 0)
+    const budget = new ContextBudget({ step: { bytesFor }, cache, bytesMax: contextBytesMax }, slots)
+    return { cache, budget, spill }
+  })
 }

@@ -56,6 +56,9 @@ export interface LoadedEngine {
     readonly cachedBytes: number
     readonly draftedTokens?: number
     readonly acceptedTokens?: number
+    readonly spilledConversations?: number
+    readonly spilledBytes?: number
+    readonly spillFailures?: number
   }
 }
 
@@ -204,7 +207,8 @@ export const loadDecoder = Effect.fnUntraced(function* (
   const tokenizer = isSeq2Seq(folder) ? withTextEnd(read) : read
   const rules: PrefillRules = { chunkTokens: settings.prefillChunkTokens, stepSensitive: folder.stepSensitive }
   const draft = yield* openDraft(settings, folder)
-  const { budget, cache } = makeContexts(settings, folder, step, draft)
+  const contexts = makeContexts({ settings, folder, graph, step, draft })
+  const { budget, cache, spill } = yield* Effect.fromResult(contexts)
   const model: Model = {
     budget,
     folder,
@@ -242,6 +246,7 @@ export const loadDecoder = Effect.fnUntraced(function* (
     return {
       ...scheduler.counters(),
       ...speculation?.counters(),
+      ...spill?.counters(),
       cachedConversations: conversations,
       cachedBytes: bytes,
     }
