@@ -8,6 +8,7 @@ import type { DecoderStep } from "../decoding/DecoderStep.ts"
 import { type ModelFolder, modelFailure, oneLine } from "../folder/modelFolder.ts"
 import type { DecoderGraph } from "../graph/DecoderGraph.ts"
 import { ContextBudget } from "./ContextBudget.ts"
+import type { KvShape } from "./KvSegment.ts"
 import { makePrefixCache, type PrefixCache } from "./PrefixCache.ts"
 import { SpillFolder } from "./SpillFolder.ts"
 import { layoutOf } from "./spillFile.ts"
@@ -21,7 +22,7 @@ export interface Contexts {
 export interface ContextsOf {
   readonly settings: EngineSettings
   readonly folder: ModelFolder
-  readonly graph: DecoderGraph
+  readonly graph: Partial<Pick<DecoderGraph, "kv">>
   readonly step: DecoderStep
   /** The draft model's step, where there is one: it has a context for each answer, too. */
   readonly draft: DecoderStep | undefined
@@ -29,20 +30,21 @@ export interface ContextsOf {
 
 /** Fails with reason `request` where `spillFolder` cannot be used. */
 export const makeContexts = (of: ContextsOf): Result.Result<Contexts, TerminalModelFailure> => {
-  const { draft, folder, graph, settings, step } = of
+  const { draft, folder, settings, step } = of
+  const shapes = of.graph.kv
   const { contextBytesMax, slots, spillBytesMax, spillFolder } = settings
   const alignTokens = folder.stepSensitive ? settings.prefillChunkTokens : 1
-  const openSpill = (path: string) =>
+  const openSpill = (path: string, kv: ReadonlyArray<KvShape>) =>
     new SpillFolder({
       folder: path,
       bytesMax: spillBytesMax,
       weightsHash: folder.weightsHash,
-      layout: layoutOf(graph.kv, alignTokens),
-      shapes: graph.kv,
+      layout: layoutOf(kv, alignTokens),
+      shapes: kv,
       blockTokens: alignTokens,
     })
   const opened = Result.try({
-    try: () => (spillFolder === undefined ? undefined : openSpill(spillFolder)),
+    try: () => (spillFolder === undefined || shapes === undefined ? undefined : openSpill(spillFolder, shapes)),
     catch: (cause) =>
       modelFailure(settings.name)("request", `spillFolder ${spillFolder} cannot be used: ${oneLine(cause)}.`, cause),
   })

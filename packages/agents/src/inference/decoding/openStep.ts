@@ -21,7 +21,8 @@ import type { DecoderStep } from "./DecoderStep.ts"
 import { isSeq2Seq, openSeq2Seq } from "./openSeq2Seq.ts"
 
 export interface OpenedStep {
-  readonly graph: Pick<DecoderGraph, "vocabSize">
+  /** `kv` is absent where a sequence's cache is more than its keys and values, and cannot be kept apart from its step. */
+  readonly graph: Pick<DecoderGraph, "vocabSize"> & Partial<Pick<DecoderGraph, "kv">>
   readonly step: DecoderStep
   readonly path: DecodingPath
   /** Where the weights are not in one file: SHA-256 of all, hex. */
