@@ -504,6 +504,24 @@ describe("4 a full mailbox", () => {
       expect(yield* world.system.unfinished).toBe(0)
     }),
   )
+  it.effect("4.3b has one that stood in line start when it was let in, and not when it was sent", () =>
+    Effect.gen(function* () {
+      const { Worker, gate, ref } = gated({ mailbox: { capacity: 1, whenFull: "wait" } })
+      const world = yield* makeWorld({ actors: [Worker] })
+      const send = (n: number, options = {}) =>
+        Effect.forkChild(world.system.tell(ref, "Work", { n }, options), { startImmediately: true })
+      yield* send(0)
+      // It has the only place, and leaves the actor free.
+      yield* send(1, { delayMs: 10_000 })
+      yield* send(2)
+      yield* turns
+      yield* TestClock.adjust(500)
+      yield* Effect.andThen(gate.open, turns)
+      expect(rows(world).map(({ status }) => status)).toEqual(["done", "pending", "running"])
+      expect(row(world, 2)).toMatchObject({ createdAtMs: 0, startedAtMs: 500, attempt: 1 })
+      yield* gate.open
+    }),
+  )
   it.effect("4.4 is left by whoever is interrupted, or has no more time; what they sent was never accepted", () =>
     Effect.gen(function* () {
       const { Worker, gate, ran, ref } = gated({ mailbox: { capacity: 1, whenFull: "wait" } })

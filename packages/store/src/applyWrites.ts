@@ -59,7 +59,7 @@ export class Appends {
 }
 
 /** How many rows it added: none where the id or the key is taken. */
-const insert = (statements: Statements, { message, claimed }: Append, scope: string | null): number =>
+const insert = (statements: Statements, { message, claimedAtMs }: Append, scope: string | null): number =>
   statements.append.run(
     message.id,
     message.actorType,
@@ -67,13 +67,13 @@ const insert = (statements: Statements, { message, claimed }: Append, scope: str
     message.pool,
     message.task,
     message.codec,
-    claimed ? "running" : "pending",
+    claimedAtMs === null ? "pending" : "running",
     message.priority,
-    claimed ? 1 : 0,
+    claimedAtMs === null ? 0 : 1,
     message.createdAtMs,
     message.deliverAtMs,
     message.deadlineAtMs,
-    claimed ? message.createdAtMs : null,
+    claimedAtMs,
     message.sender,
     message.correlationId,
     message.causationId,

@@ -35,10 +35,10 @@ export type DeliverFailure =
   | TerminalReplayMismatch
   | CommitFailure
 
-export const appendWrite = (system: System, message: Envelope, claimed: boolean): Append =>
+export const appendWrite = (system: System, message: Envelope, claimedAtMs: number | null): Append =>
   message.idempotencyKey === null
-    ? { _tag: "Append", message, claimed }
-    : { _tag: "Append", message, claimed, keysSinceMs: message.createdAtMs - system.settings.keyWindowMs }
+    ? { _tag: "Append", message, claimedAtMs }
+    : { _tag: "Append", message, claimedAtMs, keysSinceMs: message.createdAtMs - system.settings.keyWindowMs }
 
 export const dispatchWrite = (envelope: Envelope, note: DispatchNote): RouteDecision => ({
   _tag: "RouteDecision",
@@ -96,13 +96,16 @@ const accept = (
   system: System,
   envelope: Envelope,
   cell: LiveCell,
-  claimed: boolean,
+  claimedAtMs: number | null,
   victim: Victim | undefined,
 ): Delivered => {
-  const phase = claimed ? "running" : "waiting"
-  const message = new LiveMessage(envelope, cell, claimed ? 1 : 0, phase, system.nextOrder++)
-  message.claimedAtMs = envelope.createdAtMs
-  if (claimed) cell.running.add(message)
+  const isClaimed = claimedAtMs !== null
+  const phase = isClaimed ? "running" : "waiting"
+  const message = new LiveMessage(envelope, cell, isClaimed ? 1 : 0, phase, system.nextOrder++)
+  if (isClaimed) {
+    message.claimedAtMs = claimedAtMs
+    cell.running.add(message)
+  }
   system.live.set(message.id, message)
   return { _tag: "Accepted", message, victim }
 }
@@ -127,9 +130,9 @@ export const deliver = (
     actorId: cell.address.id,
     pool: to.pool,
   }
-  const claimed = canRunNow(system, cell, envelope, to.pool)
+  const claimedAtMs = canRunNow(system, cell, envelope, to.pool) ? system.now() : null
   let victim: Victim | undefined
-  if (claimed) cell.reserved++
+  if (claimedAtMs !== null) cell.reserved++
   else {
     const full = holdPlace(system, cell)
     if (full?._tag === "RetryableMailboxFull") victim = holdPlaceOf(system, cell, envelope)
@@ -139,7 +142,7 @@ export const deliver = (
     }
     cell.arriving++
   }
-  const writes: Array<Write> = [appendWrite(system, envelope, claimed)]
+  const writes: Array<Write> = [appendWrite(system, envelope, claimedAtMs)]
   if (note !== undefined) writes.push(dispatchWrite(envelope, note))
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
   // Before the commit: of messages that come at once, each is routed knowing of those before it.
@@ -147,7 +150,7 @@ export const deliver = (
   if (isPutOff(envelope)) system.agenda?.expect(envelope.id)
   system.crashPoint("append.before")
   commit(system, writes, (exit) => {
-    if (claimed) cell.reserved--
+    if (claimedAtMs !== null) cell.reserved--
     else {
       releasePlace(system, cell)
       cell.arriving--
@@ -163,7 +166,7 @@ export const deliver = (
     system.crashPoint("append.after")
     const earlier = exit.value.duplicates[0]
     if (to.predicted !== undefined) poolOf(system, envelope)?.memory.admitted(envelope.id, to.predicted)
-    if (earlier === undefined) return then(Exit.succeed(accept(system, envelope, cell, claimed, victim)))
+    if (earlier === undefined) return then(Exit.succeed(accept(system, envelope, cell, claimedAtMs, victim)))
     uncount(system, envelope, cell.key)
     then(repeated(envelope, earlier))
   })

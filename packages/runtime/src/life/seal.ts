@@ -77,7 +77,7 @@ const sendWrites = (
   const { draft, to, note } = prepared
   const { type, id } = to.cell.address
   const envelope: Envelope = { ...draft.envelope, actorType: type, actorId: id, pool: to.pool }
-  const writes: Array<Write> = [appendWrite(system, envelope, false)]
+  const writes: Array<Write> = [appendWrite(system, envelope, null)]
   if (note !== undefined) writes.push(dispatchWrite(envelope, note))
   if (to.decision !== undefined) writes.push({ ...to.decision, messageId: envelope.id, attempt: 1 })
   return { writes, envelope }

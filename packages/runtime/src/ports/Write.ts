@@ -7,8 +7,8 @@ import type { Envelope, FinalStatus } from "../message/Envelope.ts"
 import type { Feedback } from "../message/Feedback.ts"
 
 /**
- * Accepts a message. With `claimed` it enters as running at attempt 1, started at its `createdAtMs`, so that one whose
- * actor is free costs a single commit; else as pending at attempt 0.
+ * Accepts a message. With `claimedAtMs` it enters as running at attempt 1, started then, so that one whose actor is free
+ * costs a single commit; else as pending at attempt 0.
  *
  * Where a message with the same id, or with the same idempotency key for the same (actorType, actorId, task) exists,
  * nothing is appended, the earlier message is returned in the receipt's `duplicates`, and the rest of the commit is
@@ -22,7 +22,8 @@ import type { Feedback } from "../message/Feedback.ts"
 export interface Append {
   readonly _tag: "Append"
   readonly message: Envelope
-  readonly claimed: boolean
+  /** Milliseconds since the epoch; null where it waits. Not its `createdAtMs`: its sender may have stood in line for a place. */
+  readonly claimedAtMs: number | null
   /** Milliseconds since the epoch; left out, a key answers for as long as its message is in the log. */
   readonly keysSinceMs?: number
 }

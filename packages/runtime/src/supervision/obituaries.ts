@@ -71,7 +71,7 @@ export const obituaryOf = Effect.fnUntraced(function* (system: System, end: End)
   for (const { linked, watched, watcher } of rows) {
     if (linked) continue
     const envelope = envelopeOf(system, end, watcher, body)
-    writes.push({ _tag: "Append", message: envelope, claimed: false }, { _tag: "DropWatch", watched, watcher })
+    writes.push({ _tag: "Append", message: envelope, claimedAtMs: null }, { _tag: "DropWatch", watched, watcher })
     const actor = system.actors.get(watcher.type)
     // Without its type the message stays in the log, for a program that has it.
     if (actor !== undefined) told.push({ envelope, cell: system.registry.cell(watcher, actor) })

@@ -25,7 +25,7 @@ export const canRunNow = (
   pool: string | null,
 ): boolean => {
   if (cell.freeSlots <= 0 || cell.mailbox.hasQueue || cell.arriving > 0) return false
-  // It starts as of its creation, and the log would show it as started a millisecond before its time.
+  // What is put off is its alarm's, also where its time comes before its commit.
   if (deliverAtMs > createdAtMs || (deadlineAtMs !== null && deadlineAtMs <= now())) return false
   return backlog === undefined || pool !== null || !backlog.hides(cell)
 }

@@ -47,10 +47,10 @@ const acceptance = ({ test, expect }: SuiteKit): void => {
       })
     }))
 
-  test("1.2 a claimed message enters as running at attempt 1, started when it was created", ({ store }) =>
+  test("1.2 a claimed message enters as running at attempt 1, started when it was claimed", ({ store }) =>
     Effect.gen(function* () {
-      yield* store.commit([appendClaimed("A")])
-      expect(yield* store.message("A")).toMatchObject({ status: "running", attempt: 1, startedAtMs: START_MS })
+      yield* store.commit([{ ...appendClaimed("A"), claimedAtMs: START_MS + 1 }])
+      expect(yield* store.message("A")).toMatchObject({ status: "running", attempt: 1, startedAtMs: START_MS + 1 })
     }))
 
   test("1.3 an unknown id has no message, and an empty commit succeeds", ({ store }) =>

@@ -48,12 +48,12 @@ export const sampleEnvelope = (id: string, fields: Partial<Envelope> = {}): Enve
 export const append = (id: string, fields: Partial<Envelope> = {}): Append => ({
   _tag: "Append",
   message: sampleEnvelope(id, fields),
-  claimed: false,
+  claimedAtMs: null,
 })
 
 export const appendClaimed = (id: string, fields: Partial<Envelope> = {}): Append => ({
   ...append(id, fields),
-  claimed: true,
+  claimedAtMs: fields.createdAtMs ?? START_MS,
 })
 
 export const claim = (messageId: string, attempt = 1): Claim => ({
