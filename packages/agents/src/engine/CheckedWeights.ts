@@ -1,6 +1,6 @@
 /**
  * The boundary between one load of a model and the next: a process that takes the place of one that died does not check
- * again what that one has checked, and serves that much sooner (27M parameters: 280 of 900 ms of processor time).
+ * again what that one has checked, and serves that much sooner (27M parameters: 380 ms in place of 525, 110M: 1.6 s in place of 2.3).
  */
 import type { EngineSettings, Loaded } from "./protocol.ts"
 
