@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest"
 import { readModelFolder } from "../src/inference/folder/modelFolder.ts"
 import { readDecoderGraph } from "../src/inference/graph/DecoderGraph.ts"
 import { readOnnx } from "../src/inference/graph/readOnnx.ts"
+import { readPatched } from "../src/inference/graph/readPatched.ts"
 import { outputFreshRows } from "../src/inference/graph/rewriteGraph.ts"
 import { answer, fixture, openDecoder, trained, user } from "./support/engines.ts"
 
@@ -38,10 +39,10 @@ describe("outputFreshRows", () => {
   ] as const)("makes a model of $name, $dtype, that gives logits and the new rows", async ({ dtype, folder }) => {
     const read = await Effect.runPromise(readModelFolder("m", folder, dtype))
     const decoder = Result.getOrThrow(readDecoderGraph(read))
-    const rewritten = outputFreshRows(readFileSync(read.weightsPath), read.graph, decoder)
+    const rewritten = outputFreshRows(read.graph, decoder)
     if ("refused" in rewritten) throw new Error(rewritten.refused)
     const original = await InferenceSession.create(read.weightsPath)
-    const session = await InferenceSession.create(rewritten.bytes)
+    const session = await InferenceSession.create(readPatched(read.weightsPath, rewritten.pieces))
     expect(session.inputNames).toEqual(original.inputNames)
     expect([...session.outputNames].sort()).toEqual(["logits", ...rewritten.freshOutputs].sort())
     expect(rewritten.freshOutputs.length).toBe(original.outputNames.length - 1)

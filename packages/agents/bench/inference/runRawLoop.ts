@@ -2,11 +2,11 @@
  * The boundary to the limit: onnxruntime in a plain loop on the same rewritten graph, with the most probable token fed back,
  * that knows no requests, no text, no other process, and nothing that can go wrong. Rows are equally long, room is made once.
  */
-import { readFileSync } from "node:fs"
 import { Effect } from "effect"
 import { InferenceSession, Tensor } from "onnxruntime-node"
 import { readModelFolder } from "../../src/inference/folder/modelFolder.ts"
 import { readDecoderGraph } from "../../src/inference/graph/DecoderGraph.ts"
+import { readPatched } from "../../src/inference/graph/readPatched.ts"
 import { outputFreshRows } from "../../src/inference/graph/rewriteGraph.ts"
 
 export interface RawLoop {
@@ -29,10 +29,10 @@ const bestOf = (logits: Float32Array, from: number, to: number): number => {
 export const openRawLoop = async (folder: string, threads: number): Promise<RawLoop> => {
   const read = await Effect.runPromise(readModelFolder("raw", folder, "fp32"))
   const decoder = await Effect.runPromise(Effect.fromResult(readDecoderGraph(read)))
-  const model = outputFreshRows(readFileSync(read.weightsPath), read.graph, decoder)
+  const model = outputFreshRows(read.graph, decoder)
   if ("refused" in model) throw new Error(model.refused)
   const { freshOutputs, graph } = model
-  const session = await InferenceSession.create(model.bytes, {
+  const session = await InferenceSession.create(readPatched(read.weightsPath, model.pieces), {
     executionProviders: ["cpu"],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,

@@ -62,6 +62,8 @@ export const EngineSettings = Schema.Struct({
   slots: between(1, 256),
   batching: Schema.Boolean,
   checkRewrite: Schema.Boolean,
+  /** SHA-256 of weights whose rewritten graph was seen to be right before. */
+  checkedWeights: Schema.optionalKey(Schema.String),
   prefillChunkTokens: between(1, 4096),
   cachedConversationsMax: between(0, 100_000),
   cachedBytesMax: between(0, Number.MAX_SAFE_INTEGER),

@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os"
 import { Effect, Exit, Result, Schema, Scope } from "effect"
 import { modelFailure, oneLine } from "../inference/folder/modelFolder.ts"
 import type { RetryableModelCrash, TargetDescription, TerminalModelFailure } from "../ModelTarget.ts"
+import { checkedWeights, rememberChecked } from "./CheckedWeights.ts"
 import type { EngineModel } from "./EngineModel.ts"
 import {
   DEFAULTS,
@@ -37,7 +38,7 @@ const loadIn = (process: EngineProcess, settings: EngineSettings, loadMsMax: num
       Effect.sync(() => process.addModel(settings.name)),
       (model) => Effect.sync(() => process.removeModel(model)),
     )
-    model.send({ _tag: "Load", settings })
+    model.send({ _tag: "Load", settings: { ...settings, ...checkedWeights(settings) } })
     const answer = yield* Effect.timeoutOrElse(model.loadAnswer, {
       duration: loadMsMax,
       orElse: () => {
@@ -46,6 +47,7 @@ const loadIn = (process: EngineProcess, settings: EngineSettings, loadMsMax: num
       },
     })
     if (answer._tag === "Refused") return yield* answer.failure
+    rememberChecked(settings, answer)
     if (answer.longestStepMs !== undefined) process.expectStep(answer.longestStepMs)
     return { process: model, loaded: answer }
   })

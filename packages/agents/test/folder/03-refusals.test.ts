@@ -2,8 +2,10 @@ import { readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from "n
 import { join } from "node:path"
 import { Effect, Result } from "effect"
 import { InferenceSession } from "onnxruntime-node"
-import { afterAll, describe, expect, it } from "vitest"
+import { afterAll, describe, expect, it, vi } from "vitest"
+import { checkedWeights, rememberChecked } from "../../src/engine/CheckedWeights.ts"
 import { settingsOf } from "../../src/engine/EngineOptions.ts"
+import type { Loaded } from "../../src/engine/protocol.ts"
 import type { Dtype } from "../../src/index.ts"
 import { BatchDecoder } from "../../src/inference/decoding/BatchDecoder.ts"
 import { makeConcatDecoder } from "../../src/inference/decoding/ConcatDecoder.ts"
@@ -11,6 +13,7 @@ import { checkRewrite, PROBE_ROWS, planRoom, runProbe } from "../../src/inferenc
 import { openStep } from "../../src/inference/decoding/openStep.ts"
 import { readModelFolder } from "../../src/inference/folder/modelFolder.ts"
 import { readDecoderGraph } from "../../src/inference/graph/DecoderGraph.ts"
+import { readPatched } from "../../src/inference/graph/readPatched.ts"
 import { outputFreshRows } from "../../src/inference/graph/rewriteGraph.ts"
 import { fixture } from "../support/engines.ts"
 import { GENAI_CONFIG, makeVariants } from "../support/variants.ts"
@@ -154,10 +157,13 @@ describe("the rewrite", () => {
 
   it("is not taken for right where it gives other rows than the new ones", async () => {
     const { bytes, folder, graph } = await read("cumsum")
-    const model = outputFreshRows(bytes, folder.graph, graph)
+    const model = outputFreshRows(folder.graph, graph)
     if ("refused" in model) throw new Error(model.refused)
     const plan = { vocabSize: 269, roomTokens: 0, coarse: false }
-    const [original, session] = [await InferenceSession.create(bytes), await InferenceSession.create(model.bytes)]
+    const [original, session] = [
+      await InferenceSession.create(bytes),
+      await InferenceSession.create(readPatched(folder.weightsPath, model.pieces)),
+    ]
     const expected = await runProbe(makeConcatDecoder(original, graph), plan)
     const check = (freshOutputs: ReadonlyArray<string>) => {
       const step = new BatchDecoder({ session, graph: model.graph, freshOutputs, rowsMax: PROBE_ROWS })
@@ -170,8 +176,8 @@ describe("the rewrite", () => {
   })
 
   it("is refused to a graph that is too old", async () => {
-    const { bytes, folder, graph } = await read("cumsum")
-    const old = outputFreshRows(bytes, { ...folder.graph, opset: 10 }, graph)
+    const { folder, graph } = await read("cumsum")
+    const old = outputFreshRows({ ...folder.graph, opset: 10 }, graph)
     expect("refused" in old && old.refused).toContain("operator set 10")
   })
 
@@ -189,19 +195,61 @@ describe("the rewrite", () => {
   })
 })
 
+describe("weights that were checked before", () => {
+  const settings = { ...settingsOf("decoder", { folder: "/models/a", name: "m" }), provider: "cpu" }
+  const loaded = (kind: "batched" | "turns", weightsHash: string): Loaded => ({
+    ...{ _tag: "Loaded", dtype: "fp32", weightsHash, tokenizerHash: "", labels: [] },
+    path: { kind, reason: "" },
+  })
+
+  it("are those of the last load that shared steps and was checked, of the same folder, dtype and provider", () => {
+    expect(checkedWeights(settings)).toEqual({})
+    rememberChecked(settings, loaded("turns", "t"))
+    rememberChecked({ ...settings, checkRewrite: false }, loaded("batched", "u"))
+    expect(checkedWeights(settings)).toEqual({})
+    rememberChecked(settings, loaded("batched", "a"))
+    rememberChecked(settings, loaded("batched", "b"))
+    expect(checkedWeights(settings)).toEqual({ checkedWeights: "b" })
+    expect(checkedWeights({ ...settings, dtype: "q4" })).toEqual({})
+    expect(checkedWeights({ ...settings, provider: "webgpu" })).toEqual({})
+  })
+
+  it("are forgotten when 64 others came after them", () => {
+    rememberChecked(settings, loaded("batched", "c"))
+    for (let other = 0; other < 64; other++)
+      rememberChecked({ ...settings, folder: `/${other}` }, loaded("batched", "d"))
+    expect(checkedWeights(settings)).toEqual({})
+    expect(checkedWeights({ ...settings, folder: "/0" })).toEqual({ checkedWeights: "d" })
+  })
+
+  it("are not checked again, unless they are others by now", async () => {
+    const folder = variants.make("cumsum")
+    const read = await Effect.runPromise(readModelFolder("m", folder, "auto"))
+    const runs = async (hash: string) => {
+      const spy = vi.spyOn(InferenceSession, "create")
+      await Effect.runPromise(openStep({ ...settingsOf("decoder", { folder }), checkedWeights: hash }, read))
+      const opened = spy.mock.calls.length
+      spy.mockRestore()
+      return opened
+    }
+    expect(await runs(read.weightsHash)).toBe(1)
+    expect(await runs("others")).toBe(2)
+  })
+})
+
 describe("planRoom", () => {
   const kv = (bytes: number) => [
     { past: "", present: "", joined: false, type: "float32" as const, heads: 1, headDim: bytes / 4 },
   ]
   it("is bounded by context, tokens and bytes, in whole steps of the arena", () => {
     expect(planRoom(kv(64), 256, undefined)).toBe(192)
-    expect(planRoom(kv(64), undefined, undefined)).toBe(1024)
+    expect(planRoom(kv(64), undefined, undefined)).toBe(512)
     expect(planRoom(kv(2 ** 18), undefined, undefined)).toBe(256)
     expect(planRoom(kv(64), 16, undefined)).toBe(0)
   })
   it("goes past a window that the configuration names, or says that it is too wide", () => {
     expect(planRoom(kv(64), 8192, 4096)).toBe(4104)
-    expect(planRoom(kv(64), 8192, 100)).toBe(1024)
+    expect(planRoom(kv(64), 8192, 100)).toBe(512)
     // Never reached.
     expect(planRoom(kv(64), 256, 4096)).toBe(192)
     expect(planRoom(kv(2 ** 18), 131_072, 4096)).toContain("look back on 4096 tokens, too many")

@@ -12,7 +12,7 @@ import type { DecoderStep, KvSlot } from "./DecoderStep.ts"
 import { widenHalves } from "./logitsOf.ts"
 
 /** Wider than the local attention that models leave unmentioned in their configuration (GPT-Neo: 256). */
-const ROOM_TOKENS_MAX = 1024
+const ROOM_TOKENS_MAX = 512
 /** Of cache for one row; three rows are there at once. */
 const ROOM_BYTES_MAX = 64 * 1024 * 1024
 /** Beyond this a window that the configuration names is not worth checking. */

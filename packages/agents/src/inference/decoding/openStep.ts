@@ -3,7 +3,6 @@
  * allows it and was seen to give the same numbers, and taking turns, with the reason, where not. Every graph that can be
  * opened runs.
  */
-import { readFileSync } from "node:fs"
 import { Effect } from "effect"
 import type { InferenceSession } from "onnxruntime-node"
 import type { EngineSettings } from "../../engine/protocol.ts"
@@ -13,6 +12,7 @@ import { modelFailure, oneLine } from "../folder/modelFailure.ts"
 import { contextLengthOf, type ModelFolder } from "../folder/modelFolder.ts"
 import { type DecoderGraph, readDecoderGraph } from "../graph/DecoderGraph.ts"
 import { openSession } from "../graph/openSession.ts"
+import { readPatched } from "../graph/readPatched.ts"
 import { outputFreshRows, type RewrittenModel } from "../graph/rewriteGraph.ts"
 import { BatchDecoder } from "./BatchDecoder.ts"
 import { makeConcatDecoder } from "./ConcatDecoder.ts"
@@ -107,13 +107,15 @@ const openInBatches = Effect.fnUntraced(function* (
   opening: Opening,
 ): Effect.fn.Return<OpenedStep | Refused, TerminalModelFailure> {
   const { folder, settings } = opening
-  const { checkRewrite, slots: rowsMax } = settings
+  const { checkedWeights, checkRewrite, slots: rowsMax } = settings
   const plan = planProbe(opening)
   if ("refused" in plan) return plan
-  const model = outputFreshRows(readFileSync(folder.weightsPath), folder.graph, opening.graph)
+  const model = outputFreshRows(folder.graph, opening.graph)
   if ("refused" in model) return model
-  const expected = checkRewrite ? yield* takeReference(opening, plan) : undefined
-  const opened = yield* Effect.result(openSession({ ...settings, folder, bytes: model.bytes, keepOnDevice: [] }))
+  const check = checkRewrite && checkedWeights !== folder.weightsHash
+  const expected = check ? yield* takeReference(opening, plan) : undefined
+  const bytes = readPatched(folder.weightsPath, model.pieces)
+  const opened = yield* Effect.result(openSession({ ...settings, folder, bytes, keepOnDevice: [] }))
   // The graph may still be opened as it is; if not, that failure is the true one.
   if (opened._tag === "Failure") return { refused: "its graph cannot be opened once rewritten" }
   const session = opened.success

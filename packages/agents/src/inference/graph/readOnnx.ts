@@ -63,8 +63,15 @@ export interface OnnxGraph {
   readonly externalFiles: ReadonlyMap<string, number>
   /** Of ONNX's own operators. */
   readonly opset: number
-  /** Where the graph lies in the file, for whoever writes it anew. */
+  /** Where the graph lies in the file, and each of its inputs and outputs, in order: for whoever writes it anew. */
   readonly field: Field
+  readonly valueFields: ReadonlyArray<{ readonly name: string; readonly isInput: boolean } & Range>
+}
+
+/** Bytes of a file, from `start` up to `end`. */
+export interface Range {
+  readonly start: number
+  readonly end: number
 }
 
 const child = (bytes: Uint8Array, number: number): Uint8Array | undefined => {
@@ -80,7 +87,7 @@ const readDimension = (bytes: Uint8Array): number | string => {
   return "?"
 }
 
-export const readValue = (bytes: Uint8Array): OnnxValue => {
+const readValue = (bytes: Uint8Array): OnnxValue => {
   const name = child(bytes, VALUE_NAME)
   const type = child(bytes, VALUE_TYPE)
   const tensor = type === undefined ? undefined : child(type, TYPE_TENSOR)
@@ -161,6 +168,16 @@ const readGraph = (bytes: Uint8Array, found: Found) => {
   return { inputs: inputs.filter(({ name }) => !initializers.has(name)), outputs, nodes, initializers }
 }
 
+const findValues = (graph: Uint8Array, offset: number): OnnxGraph["valueFields"] =>
+  [...readFields(graph)]
+    .filter(({ number }) => number === GRAPH_INPUT || number === GRAPH_OUTPUT)
+    .map((field) => ({
+      name: readValue(bytesOf(graph, field)).name,
+      isInput: field.number === GRAPH_INPUT,
+      start: offset + field.start,
+      end: offset + field.end,
+    }))
+
 const readOpset = (bytes: Uint8Array): number | undefined => {
   const domain = child(bytes, OPSET_DOMAIN)
   const version = child(bytes, OPSET_VERSION)
@@ -179,7 +196,9 @@ export const readOnnx = (model: Uint8Array): OnnxGraph | undefined => {
     }
     if (graphField === undefined) return undefined
     const found: Found = { operators: new Map(), externalFiles: new Map() }
-    return { ...readGraph(bytesOf(model, graphField), found), ...found, opset, field: graphField }
+    const graph = bytesOf(model, graphField)
+    const valueFields = findValues(graph, graphField.content)
+    return { ...readGraph(graph, found), ...found, opset, field: graphField, valueFields }
   } catch (error) {
     if (error instanceof RangeError) return undefined
     throw error

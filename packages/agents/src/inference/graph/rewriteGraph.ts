@@ -11,8 +11,8 @@
  */
 import type { DecoderGraph, KvTensor } from "./DecoderGraph.ts"
 import { encodeConstant, encodeInput, encodeNode, encodeOutput } from "./encodeOnnx.ts"
-import { bytesOf, encodeHead, readFields } from "./protobuf.ts"
-import { GRAPH_INPUT, GRAPH_OUTPUT, type OnnxGraph, type OnnxNode, readValue } from "./readOnnx.ts"
+import { encodeHead } from "./protobuf.ts"
+import type { OnnxGraph, OnnxNode, Range } from "./readOnnx.ts"
 
 const MODEL_GRAPH = 7
 /** GatherElements came with version 11, Slice with bounds as inputs with 10. */
@@ -26,7 +26,8 @@ const END = 2n ** 63n - 1n
 const OWN = "pontoon"
 
 export interface RewrittenModel {
-  readonly bytes: Uint8Array
+  /** The file it is now, in pieces: new bytes, and ranges of the old one. */
+  readonly pieces: ReadonlyArray<Uint8Array | Range>
   /** How it is fed now. */
   readonly graph: DecoderGraph
   /** Of each of `graph.kv`, the output with its new rows. */
@@ -145,7 +146,7 @@ const splitJoined = (plan: Plan, tensor: KvTensor, fresh: string) =>
     return { kv, output }
   })
 
-const rewrite = (model: Uint8Array, plan: Plan): RewrittenModel | { readonly refused: string } => {
+const rewrite = (plan: Plan): RewrittenModel | { readonly refused: string } => {
   const { additions, decoder, graph } = plan
   const outputs = new Map<string, ReadonlyArray<Uint8Array>>()
   const inputs = new Map<string, ReadonlyArray<Uint8Array>>()
@@ -172,31 +173,36 @@ const rewrite = (model: Uint8Array, plan: Plan): RewrittenModel | { readonly ref
     kv.push(...parts.map((part) => part.kv))
     freshOutputs.push(...parts.map(({ output }) => output))
   }
-  const bytes = bytesOf(model, graph.field)
-  const copied: Array<Uint8Array> = []
-  for (const field of readFields(bytes)) {
-    const whole = bytes.subarray(field.start, field.end)
-    const name = () => readValue(bytesOf(bytes, field)).name
-    if (field.number === GRAPH_INPUT) copied.push(...(inputs.get(name()) ?? [whole]))
-    else if (field.number === GRAPH_OUTPUT) copied.push(...(outputs.get(name()) ?? [whole]))
-    else copied.push(whole)
+  const replaced = (value: OnnxGraph["valueFields"][number]) => (value.isInput ? inputs : outputs).get(value.name)
+  // In the graph: what is added before, the file between what is replaced and its replacements, what is added after.
+  const content: Array<Uint8Array | Range> = [...additions.before]
+  let at = graph.field.content
+  for (const value of graph.valueFields) {
+    const replacement = replaced(value)
+    if (replacement === undefined) continue
+    content.push({ start: at, end: value.start }, ...replacement)
+    at = value.end
   }
-  const parts = [...additions.before, ...copied, ...additions.after]
-  const length = parts.reduce((sum, part) => sum + part.length, 0)
-  const head = [model.subarray(0, graph.field.start), encodeHead(MODEL_GRAPH, length)]
-  const rewritten = Buffer.concat([...head, ...parts, model.subarray(graph.field.end)])
-  return { bytes: rewritten, graph: { ...decoder, kv }, freshOutputs }
+  content.push({ start: at, end: graph.field.end }, ...additions.after)
+  const length = content.reduce((sum, piece) => sum + lengthOf(piece), 0)
+  const pieces: ReadonlyArray<Uint8Array | Range> = [
+    { start: 0, end: graph.field.start },
+    encodeHead(MODEL_GRAPH, length),
+    ...content,
+    { start: graph.field.end, end: Number.POSITIVE_INFINITY },
+  ]
+  return { pieces, graph: { ...decoder, kv }, freshOutputs }
 }
 
+const lengthOf = (piece: Uint8Array | Range): number =>
+  piece instanceof Uint8Array ? piece.length : piece.end - piece.start
+
 /**
- * Rewrites the outputs of a decoder.
+ * Plans a decoder with other outputs. Nothing is read: `readPatched` makes the file of it.
  *
- * @param model the file's bytes; they are not changed
- * @param graph what `readOnnx` made of them
  * @returns why it cannot be done, as one clause, where it cannot
  */
 export const outputFreshRows = (
-  model: Uint8Array,
   graph: OnnxGraph,
   decoder: DecoderGraph,
 ): RewrittenModel | { readonly refused: string } => {
@@ -206,5 +212,5 @@ export const outputFreshRows = (
     return { refused: `its graph is of ONNX's operator set ${graph.opset}, and what would be added of ${OPSET_MIN}` }
   }
   const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)))
-  return rewrite(model, { graph, decoder, inputIds, producers, additions: new Additions(graph.opset) })
+  return rewrite({ graph, decoder, inputIds, producers, additions: new Additions(graph.opset) })
 }
