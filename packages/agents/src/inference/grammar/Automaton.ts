@@ -8,7 +8,7 @@
  */
 import type { Network } from "./Network.ts"
 
-/** Some 2 kB each where they are used. */
+/** A bound of memory: each that is used keeps a mask over the vocabulary. */
 export const STATES_MAX = 8_192
 
 /** Calls deeper than this are only followed where the shortest completion needs them: arrays in arrays end there. */

@@ -6,7 +6,7 @@
 import { type Expression, FormatProblem, type Grammar } from "./Expression.ts"
 import { type ByteRange, utf8Ranges } from "./utf8Ranges.ts"
 
-/** About 20 MB and 0.1 s to build. A JSON schema of 100 properties needs some 3,000. */
+/** A bound of memory and of the time to build; more than schemas of a thousand properties need. */
 export const NODES_MAX = 50_000
 
 /** What is repeated more often than this becomes a rule of its own, so that a repetition costs two nodes. */

@@ -1,6 +1,6 @@
 /**
  * The boundary between sampling and memory: buffers as long as the vocabulary, made once and used for every token. Nothing in
- * them outlives a call. One megabyte-sized array a token was a third of the time of sampling from 150,000 tokens.
+ * them outlives a call.
  */
 
 export interface Scratch {

@@ -12,8 +12,8 @@ export const applyBias = (logits: Float32Array, bias: ReadonlyArray<readonly [nu
 /**
  * Excludes every token that would end a sequence of `size` tokens that is already there, in the prompt or in the answer.
  *
- * It looks for the last tokens from the start on at every step: 6 us at a context of 4,096. An index of all sequences, as
- * transformers builds at every step, would have to be kept, forked and rebuilt with the answer.
+ * It looks for the last tokens from the start on at every step. An index of all sequences, as transformers builds at every
+ * step, would have to be kept, forked and rebuilt with the answer.
  */
 export const excludeRepeats = (logits: Float32Array, tokenIds: ReadonlyArray<number>, size: number): void => {
   if (size === 0) return

@@ -1,7 +1,7 @@
 /** The boundary of top-k: only the k most probable tokens (Fan, Lewis, Dauphin 2018, arXiv 1805.04833). Pure. */
 import { selectFirst } from "./selectFirst.ts"
 
-/** Up to this many are found in one pass with a heap: 0.2 ms of 150,000 tokens, where selecting takes 2. */
+/** Up to this many are found in one pass with a heap: a top-k 50 token of 150,000 takes 0.7 ms, and took 30 with a sort. */
 const HEAP_LENGTH_MAX = 256
 
 /** Whether `a` is worse than `b`: of equal logits the greater id. */

@@ -2,7 +2,7 @@
  * The boundary between "the best of them, until they weigh enough" and sorting: the first part of an order, found without
  * sorting the rest (Hoare's quickselect, by weight). Pure but for the order of `ids`.
  *
- * Sorting 150,000 ids by their logits takes 40 ms; this takes 3 to 4 ms, and 0.3 ms where few weigh most.
+ * A top-p token of 150,000 took 27 to 52 ms with a sort, and takes 3 to 6 with this.
  */
 
 /** Ranges up to this long are sorted by insertion: below it that is quicker than another partition. */
