@@ -176,6 +176,16 @@ describe("what a handler did", () => {
       expect(ends).toEqual({ cancelled: 1, done: 1 })
     }
   })
+  it("9b and has an end already keeps it, where it is taken back and the program lacks its actor", () => {
+    const declared = { do: "fail", how: "declared", attempts: 9 } as const
+    const program = { version: 1, lacks: "account", revision: 0 } as const
+    const cancel = { kind: "cancel", atMs: 60, nth: 0 } as const
+    for (let diesAtMs = 8; diesAtMs < 24; diesAtMs++) {
+      const deploy = { kind: "deploy", atMs: diesAtMs, downMs: 3, drains: false, program } as const
+      const actions = [ask(0, "account/0", 0), cancel, ask(200, "desk/0", 1)]
+      expect(violationsOf(actions, [deploy], [[saga, declared], []])).toEqual([])
+    }
+  })
   it("10 and was answered stands, where an operator redrives what it had asked before", () => {
     const step = (ms: number, fails: number, triesMax: number) =>
       ({ do: "step", ms, fails, triesMax, undoes: false }) as const

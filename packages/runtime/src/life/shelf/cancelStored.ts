@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { isFinal, type MessageRow } from "../../message/Envelope.ts"
 import { commitPatiently } from "../commit.ts"
-import { uncompensated } from "../journal/compensate.ts"
+import { recordedEnd, uncompensated } from "../journal/compensate.ts"
 import type { LiveCell, LiveMessage } from "../LiveMessage.ts"
 import { cancelWrites } from "../operator/operatorWrites.ts"
 import { readPatiently } from "../readPatiently.ts"
@@ -31,11 +31,17 @@ const endThere = (system: System, row: MessageRow): Effect.Effect<boolean> => {
   system.reserved.add(row.id)
   const steps = row.attempt === 0 ? Effect.succeed([]) : system.store.steps(row.id)
   return Effect.map(readPatiently(system, steps), (rows = []) =>
-    uncompensated(CANCELLED, rows, row.attemptsBefore, `this system has no actor ${row.actorType}`),
+    // It comes to that end, once a program has its actor.
+    recordedEnd(rows, row.attemptsBefore) !== undefined
+      ? undefined
+      : uncompensated(CANCELLED, rows, row.attemptsBefore, `this system has no actor ${row.actorType}`),
   ).pipe(
-    Effect.tap((error) => commitPatiently(system, cancelWrites(row, system.now(), error))),
+    Effect.tap((error) =>
+      error === undefined ? Effect.void : commitPatiently(system, cancelWrites(row, system.now(), error)),
+    ),
     Effect.match({
       onSuccess: (error) => {
+        if (error === undefined) return false
         const reply = { messageId: row.id, status: "cancelled" as const, reply: null, error }
         system.askers.end(row.id, { _tag: "Replied", reply })
         return true
