@@ -26,7 +26,7 @@ import {
 const PENDING_BYTES_MAX = 64 * 1024 * 1024
 /** A search compares with every file, and a start reads every header. */
 const FILES_MAX = 4096
-/** Reading so many tokens again takes about as long as a file takes to open (barista: 1.4 ms; 27M parameters: 15 ms). */
+/** Fewer tokens than this are read again: a guess at what a file costs to open, not measured. */
 const GAIN_TOKENS_MIN = 32
 
 const FILE = /^[0-9a-f]{64}\.kv$/
