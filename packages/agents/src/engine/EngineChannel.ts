@@ -55,7 +55,8 @@ export const forkChannel = (options: ChannelOptions, events: ChannelEvents): Eng
   child.stderr?.on("data", (bytes) => events.onSaid(String(bytes)))
   child.on("message", events.onMessage)
   child.on("error", events.onError)
-  child.on("exit", events.onEnd)
+  // Not "exit": what it said last may come after that.
+  child.on("close", events.onEnd)
   const pid = child.pid ?? -1
   return {
     pid,

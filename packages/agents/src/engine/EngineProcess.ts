@@ -12,13 +12,19 @@ import { type Death, EngineModel, type ModelHost } from "./EngineModel.ts"
 import { decodeChildFrame, encodeHostFrame, type HostMessage } from "./protocol.ts"
 import { StepWatch } from "./StepWatch.ts"
 
-/** Of what the child writes to stderr, this much is kept for the message about its death. */
-const STDERR_LENGTH_MAX = 2000
+/**
+ * Of what the child writes to stderr, this much is kept for what is said about its death. Node says the cause first and then
+ * a stack for each of its threads, some 3 KB each: with 2,000 characters two of three deaths for want of memory lost it.
+ */
+const STDERR_LENGTH_MAX = 65_536
+/** Where no line of it tells the cause, so much of its end is quoted. */
+const QUOTED_LENGTH_MAX = 2_000
 
 /** The line that says what went wrong, else all of it: Node puts its source before it and the stack behind. */
 const lastWords = (stderr: string): string =>
   oneLine(
-    stderr.split("\n").find((line) => /^\w*Error\b.*: |terminate called|what\(\):|fatal|abort/i.test(line)) ?? stderr,
+    stderr.split("\n").find((line) => /^\w*Error\b.*: |terminate called|what\(\):|fatal|abort/i.test(line)) ??
+      stderr.slice(-QUOTED_LENGTH_MAX),
   )
 
 /** What V8, the C++ library, onnxruntime and the kernel say when there is no memory left. */

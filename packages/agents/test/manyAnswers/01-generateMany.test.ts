@@ -22,7 +22,10 @@ describe("generateMany", () => {
   it("gives every sample what it would be alone, and reads the prompt once, with more samples than slots", async () => {
     const { target } = engine.handle
     const before = await run(engine.handle.counters)
+    // A tiny model is done before a busy host has sent the next request: nobody would be there to share a step with.
+    await run(engine.handle.setStepDelayMs(20))
     const events = [...(await run(Stream.runCollect(generateMany(target, request, 7))))]
+    await run(engine.handle.setStepDelayMs(0))
     const finished = events.flatMap(({ event, sample }) => (event._tag === "Finished" ? [{ sample, event }] : []))
     expect(finished.map(({ sample }) => sample).sort()).toEqual([0, 1, 2, 3, 4, 5, 6])
     const { promptTokens } = finished[0]!.event.usage
