@@ -6,13 +6,14 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import {
   type Attributes,
+  encodeCall,
   encodeConstant,
+  encodeInlineTensor,
   encodeInput,
-  encodeNode,
+  encodeOpset,
   encodeOutput,
 } from "../../src/inference/graph/encodeOnnx.ts"
 import { encodeField, encodeNumber } from "../../src/inference/graph/protobuf.ts"
-import { encodeInlineTensor, encodeOpset } from "../../src/quantization/encodeOnnx.ts"
 
 const LAYERS = 6
 const WIDTH = 384
@@ -30,7 +31,7 @@ class GraphFields {
   #seed = 1
 
   op(opType: string, inputs: ReadonlyArray<string>, attributes: Attributes = {}, output = `x${this.fields.length}`) {
-    this.fields.push(encodeNode(opType, inputs, output, attributes))
+    this.fields.push(encodeCall(opType, inputs, output, attributes))
     return output
   }
 

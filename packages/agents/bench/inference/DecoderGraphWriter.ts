@@ -6,9 +6,9 @@
  */
 import {
   type Attributes,
+  encodeCall,
   encodeConstant,
   encodeInput,
-  encodeNode,
   encodeOutput,
 } from "../../src/inference/graph/encodeOnnx.ts"
 import { encodeField, encodeHead, encodeNumber } from "../../src/inference/graph/protobuf.ts"
@@ -75,7 +75,7 @@ export class DecoderGraphWriter {
 
   #op(opType: string, inputs: ReadonlyArray<string>, attributes: Attributes = {}, name?: string): string {
     const output = name ?? `${opType}_${this.#count++}`
-    this.#parts.push(encodeNode(opType, inputs, output, attributes))
+    this.#parts.push(encodeCall(opType, inputs, output, attributes))
     return output
   }
 
@@ -138,7 +138,7 @@ export class DecoderGraphWriter {
   }
 
   #norm(x: string): string {
-    // `axes` is -1, which as protobuf's 64-bit integer has digits that `encodeNode` does not write: so the last axis of three.
+    // `axes` is -1, which as protobuf's 64-bit integer has digits that `encodeCall` does not write: so the last axis of three.
     const mean = this.#op("ReduceMean", [this.#op("Mul", [x, x])], { axes: [2], keepdims: 1 })
     return this.#op("Div", [x, this.#op("Sqrt", [this.#op("Add", [mean, this.#scalar(1e-5)])])])
   }

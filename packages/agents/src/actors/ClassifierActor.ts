@@ -2,13 +2,13 @@
  * The boundary between a mailbox and a model that reads: an actor that wraps one classifier.
  */
 
-import { Actor, type RetryPolicy, type Supervision } from "@pontoon/runtime"
+import { Actor } from "@pontoon/runtime"
 import { Effect, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import type { EncoderTarget } from "../EncoderTarget.ts"
 import { type EncoderHandle, Engine } from "../engine/Engine.ts"
 import type { EncoderOptions } from "../engine/EngineOptions.ts"
-import { holdModel } from "./ModelActor.ts"
+import { type ReplicaTerms, replicaTerms } from "./replicaTerms.ts"
 
 /** What a classifier finds in a text. */
 export const Found = Schema.Struct({
@@ -24,13 +24,9 @@ export type Found = typeof Found.Type
 
 export const Classify = Rpc.make("Classify", { payload: { text: Schema.NonEmptyString }, success: Found })
 
-export interface EncoderActorOptions extends EncoderOptions {
+export interface EncoderActorOptions extends Omit<EncoderOptions, "name">, ReplicaTerms<EncoderHandle> {
   /** Messages run at once; concurrent ones share a step. Default 8. */
   readonly slots?: number
-  readonly supervision?: Partial<Supervision>
-  readonly retry?: Partial<RetryPolicy>
-  /** Called each time that the model's process is up. */
-  readonly onStarted?: (id: string, handle: EncoderHandle) => Effect.Effect<void>
 }
 
 export interface ClassifierOptions extends EncoderActorOptions {
@@ -43,24 +39,8 @@ const SLOTS = 8
 const TOP_MAX = 5
 
 /** The terms that every actor over an encoder shares. */
-export const encoderTerms = (name: string, options: EncoderActorOptions) => {
-  const { onStarted, retry, slots = SLOTS, supervision, ...engine } = options
-  return {
-    concurrency: slots,
-    ...(supervision === undefined ? {} : { supervision }),
-    ...(retry === undefined ? {} : { retry }),
-    start: (self: Parameters<typeof holdModel>[0]) =>
-      holdModel(
-        self,
-        Effect.gen(function* () {
-          const { id } = self.address
-          const handle = yield* Engine.encoder({ ...engine, name: engine.name ?? `${name}/${id}` })
-          if (onStarted !== undefined) yield* onStarted(id, handle)
-          return { target: handle.target }
-        }),
-      ),
-  }
-}
+export const encoderTerms = (name: string, options: EncoderActorOptions) =>
+  replicaTerms(name, options, options.slots ?? SLOTS, Engine.encoder)
 
 export interface HeldEncoder {
   readonly target: EncoderTarget["Service"]

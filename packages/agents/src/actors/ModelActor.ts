@@ -45,17 +45,19 @@ const introduce = (self: ActorSelf, { describe }: { readonly describe: TargetDes
     if (tried.length > 0) yield* self.degraded(`${describe.name} runs on ${describe.provider}; ${tried.join("; ")}`)
   })
 
+/** A target of any kind, as far as its actor looks at it. */
+export interface HeldTarget {
+  readonly target: {
+    readonly describe: TargetDescription
+    readonly died: Effect.Effect<never, RetryableModelCrash>
+  }
+}
+
 /** Holds a model for an actor, and has the actor crash with it. */
-export const holdModel = Effect.fnUntraced(function* <
-  M extends {
-    readonly target: {
-      readonly describe: TargetDescription
-      readonly died: Effect.Effect<never, RetryableModelCrash>
-    }
-  },
-  E,
-  R,
->(self: ActorSelf, acquire: Effect.Effect<M, E, R>) {
+export const holdModel = Effect.fnUntraced(function* <M extends HeldTarget, E, R>(
+  self: ActorSelf,
+  acquire: Effect.Effect<M, E, R>,
+) {
   const held = yield* acquire
   yield* introduce(self, held.target)
   yield* Effect.forkScoped(Effect.catch(held.target.died, (crash) => self.crash(crash.message)))

@@ -14,30 +14,26 @@
  * })
  * ```
  */
-import { Actor, type RetryPolicy, type Supervision, type Task } from "@pontoon/runtime"
+import { Actor, type Task } from "@pontoon/runtime"
 import { Effect, Result, Schema } from "effect"
 import { Rpc } from "effect/rpc"
 import { TensorEngine, type TensorHandle, type TensorOptions } from "../engine/TensorEngine.ts"
 import { modelFailure, oneLine } from "../inference/folder/modelFolder.ts"
 import type { TensorTarget } from "../TensorTarget.ts"
 import { NamedTensors } from "../TensorValue.ts"
-import { holdModel } from "./ModelActor.ts"
+import { type ReplicaTerms, replicaTerms } from "./replicaTerms.ts"
 
 type Plain = Schema.Codec<unknown, unknown>
 type RunTask<M extends Plain, A extends Plain> = ReturnType<typeof runTask<M, A>>
 /** `A["Type"]`, in the words of the runtime: the compiler does not see through them while `A` is open. */
 type Reply<M extends Plain, A extends Plain> = Task.Whole<Rpc.ExtractTag<RunTask<M, A>, "Run">>
 
-export interface TensorActorTerms extends TensorOptions {
+export interface TensorActorTerms extends Omit<TensorOptions, "name">, ReplicaTerms<TensorHandle> {
   /**
    * Messages run at once. Default `batchMax`; with a state always 1, because each run needs what the last one left. More
    * than `batchMax` has the next messages' tensors made while the model runs.
    */
   readonly slots?: number
-  readonly supervision?: Partial<Supervision>
-  readonly retry?: Partial<RetryPolicy>
-  /** Called each time that the model's process is up. */
-  readonly onStarted?: (id: string, handle: TensorHandle) => Effect.Effect<void>
 }
 
 export interface TensorActorOptions<M extends Plain, A extends Plain> extends TensorActorTerms {
@@ -84,31 +80,12 @@ const attempt = <A>(model: string, name: "encode" | "decode", run: () => A) =>
     }),
   )
 
-const termsOf = (name: string, options: TensorActorTerms, concurrency: number) => {
-  const { onStarted, retry, slots, supervision, ...engine } = options
-  return {
-    concurrency,
-    ...(supervision === undefined ? {} : { supervision }),
-    ...(retry === undefined ? {} : { retry }),
-    start: (self: Parameters<typeof holdModel>[0]) =>
-      holdModel(
-        self,
-        Effect.gen(function* () {
-          const { id } = self.address
-          const handle = yield* TensorEngine.open({ ...engine, name: engine.name ?? `${name}/${id}` })
-          if (onStarted !== undefined) yield* onStarted(id, handle)
-          return { target: handle.target }
-        }),
-      ),
-  }
-}
-
 /** A kind of model actor over an ONNX file; each id is a replica with a process of its own. */
 export const make = <M extends Plain, A extends Plain>(name: string, options: TensorActorOptions<M, A>) => {
   const { decode, encode, message, outputs, reply, ...terms } = options
   const task = runTask(message, reply)
   return Actor.make<typeof task, typeof Schema.Null, Held, never>(name, {
-    ...termsOf(name, terms, terms.slots ?? terms.batchMax ?? 1),
+    ...replicaTerms(name, terms, terms.slots ?? terms.batchMax ?? 1, TensorEngine.open),
     protocol: [task],
     handlers: {
       Run: (payload, actor) =>
@@ -135,7 +112,7 @@ export const stateful = <M extends Plain, A extends Plain, S extends Plain>(
   const { decode, encode, initialState, message, outputs, reply, state, ...terms } = options
   const task = runTask(message, reply)
   return Actor.make<typeof task | typeof Reset, S, Held, never>(name, {
-    ...termsOf(name, terms, 1),
+    ...replicaTerms(name, terms, 1, TensorEngine.open),
     protocol: [task, Reset],
     state,
     initialState: () => initialState,

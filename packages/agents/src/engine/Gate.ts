@@ -2,11 +2,12 @@
  * The boundary where requests come in to a model: what may wait, what is well formed, and that one whose asker has gone is
  * cancelled.
  */
-import { Effect, type Schema } from "effect"
+import { Deferred, Effect, Exit, type Schema } from "effect"
+import type { EncodeFailure } from "../EncoderTarget.ts"
 import { modelFailure, oneLine } from "../inference/folder/modelFolder.ts"
 import { RetryableModelBusy } from "../ModelTarget.ts"
 import type { EngineModel, RequestListener } from "./EngineModel.ts"
-import type { Encode, Generate, Run } from "./protocol.ts"
+import type { ChildMessage, Encode, Generate, Run } from "./protocol.ts"
 
 export interface Gate {
   readonly process: EngineModel
@@ -39,3 +40,32 @@ export const openRequest = (process: EngineModel, message: Generate | Encode | R
         if (process.close(message.id)) process.send({ _tag: "Cancel", id: message.id })
       }),
   )
+
+/**
+ * Sends a request that has one answer, and waits for that.
+ *
+ * @param take the answer in a message; undefined where it is none
+ */
+export const awaitAnswer = <A>(
+  process: EngineModel,
+  message: Encode | Run,
+  take: (reply: ChildMessage) => A | undefined,
+) =>
+  Effect.gen(function* () {
+    const answer = Deferred.makeUnsafe<A, EncodeFailure>()
+    yield* openRequest(process, message, {
+      onMessage: (reply) => {
+        process.close(message.id)
+        const taken = take(reply)
+        if (taken !== undefined) Deferred.doneUnsafe(answer, Exit.succeed(taken))
+        // What is too long for an encoder is cut; the decoder's failure is in the union of the protocol only.
+        else if (reply._tag === "Failed" && reply.failure._tag !== "TerminalPromptTooLong") {
+          Deferred.doneUnsafe(answer, Exit.fail(reply.failure))
+        }
+      },
+      onCrash: (crash) => {
+        Deferred.doneUnsafe(answer, Exit.fail(crash))
+      },
+    })
+    return yield* Deferred.await(answer)
+  })

@@ -2,8 +2,7 @@
  * The boundary to one ONNX file of any kind: it becomes a `TensorTarget`, run by onnxruntime in a process of its own.
  */
 import { basename } from "node:path"
-import { Deferred, Effect, Exit, Layer, type Scope } from "effect"
-import type { EncodeFailure } from "../EncoderTarget.ts"
+import { Effect, Layer, type Scope } from "effect"
 import { modelFailure } from "../inference/folder/modelFolder.ts"
 import { checkRequest } from "../inference/tensors/checkTensors.ts"
 import { RetryableModelBusy, type RetryableModelCrash, type TerminalModelFailure } from "../ModelTarget.ts"
@@ -11,7 +10,7 @@ import { TensorTarget } from "../TensorTarget.ts"
 import { bytesOf, type NamedTensors, type TensorSpec } from "../TensorValue.ts"
 import { type EngineHandle, makeHandle } from "./EngineHandle.ts"
 import { DEFAULTS, type EngineOptions } from "./EngineOptions.ts"
-import { admit, type Gate, openRequest } from "./Gate.ts"
+import { admit, awaitAnswer, type Gate } from "./Gate.ts"
 import type { Run } from "./protocol.ts"
 import { describe, startEngine } from "./startEngine.ts"
 
@@ -97,20 +96,7 @@ const runWith =
       yield* reserve(gate, sizeOf(inputs))
       const id = gate.process.nextId()
       const message: Run = { _tag: "Run", id, inputs, ...(outputs === undefined ? {} : { outputs }) }
-      const answer = Deferred.makeUnsafe<NamedTensors, EncodeFailure>()
-      yield* openRequest(gate.process, message, {
-        onMessage: (reply) => {
-          gate.process.close(id)
-          if (reply._tag === "Ran") Deferred.doneUnsafe(answer, Exit.succeed(reply.outputs))
-          else if (reply._tag === "Failed" && reply.failure._tag !== "TerminalPromptTooLong") {
-            Deferred.doneUnsafe(answer, Exit.fail(reply.failure))
-          }
-        },
-        onCrash: (crash) => {
-          Deferred.doneUnsafe(answer, Exit.fail(crash))
-        },
-      })
-      return yield* Deferred.await(answer)
+      return yield* awaitAnswer(gate.process, message, (reply) => (reply._tag === "Ran" ? reply.outputs : undefined))
     }).pipe(Effect.scoped)
 
 /**

@@ -1,10 +1,10 @@
 /**
  * The boundary between texts to be read and the messages that have it done: one answer a call, cancelled when its asker goes.
  */
-import { Deferred, Effect, Exit, Schema } from "effect"
-import type { Classification, EncodeFailure, EncoderTarget, RankedPassage } from "../EncoderTarget.ts"
+import { Effect, Schema } from "effect"
+import type { Classification, EncoderTarget, RankedPassage } from "../EncoderTarget.ts"
 import { modelFailure } from "../inference/folder/modelFolder.ts"
-import { admit, type Gate, invalid, openRequest } from "./Gate.ts"
+import { admit, awaitAnswer, type Gate, invalid } from "./Gate.ts"
 import { Encode, type Encoded } from "./protocol.ts"
 
 export interface EncoderGate extends Gate {
@@ -40,21 +40,7 @@ const encodeWith = (gate: EncoderGate) => (want: Omit<Encode, "_tag" | "id">) =>
     const message = yield* decodeEncode({ _tag: "Encode", id, ...want }).pipe(Effect.mapError(invalid(gate.name)))
     const tooLarge = findTooLarge(gate, message)
     if (tooLarge !== undefined) return yield* modelFailure(gate.name)("request", tooLarge)
-    const answer = Deferred.makeUnsafe<Encoded, EncodeFailure>()
-    yield* openRequest(gate.process, message, {
-      onMessage: (reply) => {
-        gate.process.close(id)
-        if (reply._tag === "Encoded") Deferred.doneUnsafe(answer, Exit.succeed(reply))
-        // An encoder cuts what is too long; the decoder's failure is in the union of the protocol only.
-        else if (reply._tag === "Failed" && reply.failure._tag !== "TerminalPromptTooLong") {
-          Deferred.doneUnsafe(answer, Exit.fail(reply.failure))
-        }
-      },
-      onCrash: (crash) => {
-        Deferred.doneUnsafe(answer, Exit.fail(crash))
-      },
-    })
-    return yield* Deferred.await(answer)
+    return yield* awaitAnswer(gate.process, message, (reply) => (reply._tag === "Encoded" ? reply : undefined))
   }).pipe(Effect.scoped)
 
 /** The numbers of each text. */

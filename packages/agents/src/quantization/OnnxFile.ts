@@ -1,22 +1,12 @@
 /**
  * The boundary to an ONNX file that may be larger than memory: its nodes, what its weights are called and where their
  * bytes lie. Weights stay on the disk until somebody asks for one.
- *
- * Fields: onnx.proto3 of ONNX 1.17.
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
-import { type Field, HEAD_BYTES_MAX, numberOf, numbersOf, readFields, readHead, textOf } from "./wire.ts"
-
-export const MODEL = { graph: 7, opsetImport: 8 } as const
-export const GRAPH = { node: 1, initializer: 5 } as const
-export const NODE = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const
-export const ATTRIBUTE = { name: 1, float: 2, int: 3, ints: 8, graph: 6, graphs: 11, type: 20 } as const
-export const TENSOR = { dims: 1, dataType: 2, floatData: 4, name: 8, rawData: 9, external: 13, location: 14 } as const
-export const ENTRY = { key: 1, value: 2 } as const
-export const OPSET = { domain: 1, version: 2 } as const
-
-export const ELEMENT = { float: 1, uint8: 2, int8: 3, int64: 7, float16: 10 } as const
+import { ATTRIBUTE, ENTRY, GRAPH, MODEL, NODE, OPSET, TENSOR } from "../inference/graph/onnxFields.ts"
+import { HEAD_BYTES_MAX, readHead } from "../inference/graph/protobuf.ts"
+import { type Field, numberOf, numbersOf, readFields, textOf } from "./wire.ts"
 
 /** A stretch of a file. */
 export interface Stretch {

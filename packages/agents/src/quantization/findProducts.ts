@@ -2,7 +2,8 @@
  * The boundary to a graph's meaning: which of its nodes multiply by constant weights or look words up in a table, and can
  * therefore be written with smaller ones.
  */
-import { ATTRIBUTE, ELEMENT, type OnnxFile, type OnnxNode, type OnnxTensor } from "./OnnxFile.ts"
+import { ATTRIBUTE, ELEMENT } from "../inference/graph/onnxFields.ts"
+import type { OnnxFile, OnnxNode, OnnxTensor } from "./OnnxFile.ts"
 import { numberOf, numbersOf } from "./wire.ts"
 
 /** `output = activations x weights (+ bias)`, with weights that are known now. */

@@ -3,10 +3,11 @@
  * written in place of which. Pure but for the weights, which are read when they are written.
  */
 
+import { encodeNode, encodeOpset, type NodeSpec } from "../inference/graph/encodeOnnx.ts"
+import { ELEMENT, GRAPH } from "../inference/graph/onnxFields.ts"
 import { encodeField } from "../inference/graph/protobuf.ts"
-import { encodeNode, encodeOpset, type NodeSpec } from "./encodeOnnx.ts"
 import type { Findings, LookUp, Product } from "./findProducts.ts"
-import { ELEMENT, GRAPH, type OnnxFile, type OnnxNode, type OnnxTensor } from "./OnnxFile.ts"
+import type { OnnxFile, OnnxNode, OnnxTensor } from "./OnnxFile.ts"
 import { BLOCK, type Matrix, quantizeBlocks, quantizeColumns } from "./quantizeMatrix.ts"
 import { type QuantizedRows, quantizeRows, rowConstants } from "./quantizeRows.ts"
 import type { GraphPart, ModelPlan, WeightPart } from "./writeOnnx.ts"

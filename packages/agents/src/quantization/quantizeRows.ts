@@ -5,8 +5,8 @@
  * At 8 and 16 rows of 512 numbers it takes 3 and 2.7 times less time than floats, where MatMulNBits takes 2 and 1.4 times
  * less (12 products, one thread, AVX-512 VNNI).
  */
-import type { NodeSpec } from "./encodeOnnx.ts"
-import { ELEMENT } from "./OnnxFile.ts"
+import type { NodeSpec } from "../inference/graph/encodeOnnx.ts"
+import { ELEMENT } from "../inference/graph/onnxFields.ts"
 import type { WeightPart } from "./writeOnnx.ts"
 
 /** The middle of unsigned bytes: activations go to 1 … 255, because onnxruntime multiplies those by signed weights fastest. */

@@ -5,9 +5,10 @@
 import { createHash } from "node:crypto"
 import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs"
 import { basename } from "node:path"
+import { encodeExternalTensor, encodeInlineTensor, type TensorSpec } from "../inference/graph/encodeOnnx.ts"
+import { MODEL } from "../inference/graph/onnxFields.ts"
 import { encodeHead } from "../inference/graph/protobuf.ts"
-import { encodeExternalTensor, encodeInlineTensor, type TensorSpec } from "./encodeOnnx.ts"
-import { MODEL, type Stretch } from "./OnnxFile.ts"
+import type { Stretch } from "./OnnxFile.ts"
 
 /** A weight that is computed, or read, when its turn comes. */
 export interface WeightPart {

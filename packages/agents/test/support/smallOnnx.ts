@@ -1,8 +1,8 @@
 /** The boundary between tests and graphs of a node or two: writes them, and runs any graph on floats. */
 import { writeFileSync } from "node:fs"
 import { InferenceSession, Tensor } from "onnxruntime-node"
+import { encodeInlineTensor, encodeNode, encodeOpset, type NodeSpec } from "../../src/inference/graph/encodeOnnx.ts"
 import { encodeField, encodeNumber } from "../../src/inference/graph/protobuf.ts"
-import { encodeInlineTensor, encodeNode, encodeOpset, type NodeSpec } from "../../src/quantization/encodeOnnx.ts"
 
 export interface SmallWeight {
   readonly name: string

@@ -1,62 +1,75 @@
 /**
- * The boundary to the bytes of what is added to an ONNX graph: nodes, small constants, inputs and outputs.
- *
- * Field numbers: onnx.proto3 of ONNX 1.12.
+ * The boundary from nodes, weights, inputs and outputs of ours to the bytes that an ONNX file has for them. All attributes of
+ * ours are whole numbers.
  */
-import { encodeField, encodeNumber } from "./protobuf.ts"
-import { GRAPH_INPUT, GRAPH_NODE, GRAPH_OUTPUT } from "./readOnnx.ts"
+import {
+  ATTRIBUTE,
+  ATTRIBUTE_TYPE,
+  DIMENSION,
+  ELEMENT,
+  ENTRY,
+  GRAPH,
+  MODEL,
+  NODE,
+  OPSET,
+  SHAPE,
+  TENSOR,
+  TENSOR_TYPE,
+  TYPE,
+  VALUE,
+} from "./onnxFields.ts"
+import { encodeField, encodeHead, encodeNumber } from "./protobuf.ts"
 
-const GRAPH_INITIALIZER = 5
-const NODE_INPUT = 1
-const NODE_OUTPUT = 2
-const NODE_OP_TYPE = 4
-const NODE_ATTRIBUTE = 5
-const ATTRIBUTE_NAME = 1
-const ATTRIBUTE_INT = 3
-const ATTRIBUTE_INTS = 8
-const ATTRIBUTE_TYPE = 20
-const TYPE_INT = 2
-const TYPE_INTS = 7
-const TENSOR_DIMS = 1
-const TENSOR_TYPE = 2
-const TENSOR_NAME = 8
-const TENSOR_RAW = 9
-const INT64 = 7
-const VALUE_NAME = 1
-const VALUE_TYPE = 2
-const TYPE_TENSOR = 1
-const TENSOR_ELEMENT = 1
-const TENSOR_SHAPE = 2
-const SHAPE_DIMENSION = 1
-const DIMENSION_VALUE = 1
-const DIMENSION_NAME = 2
-
-/** Of a node: non-negative integers, or lists of them. */
+/** Of a node: whole numbers, or lists of them. */
 export type Attributes = Readonly<Record<string, number | ReadonlyArray<number>>>
 
-const encodeAttribute = ([name, value]: readonly [string, Attributes[string]]): Uint8Array => {
-  const isList = typeof value !== "number"
-  const numbers = isList
-    ? value.map((item) => encodeNumber(ATTRIBUTE_INTS, item))
-    : [encodeNumber(ATTRIBUTE_INT, value)]
-  const type = encodeNumber(ATTRIBUTE_TYPE, isList ? TYPE_INTS : TYPE_INT)
-  return encodeField(NODE_ATTRIBUTE, encodeField(ATTRIBUTE_NAME, name), ...numbers, type)
+export interface NodeSpec {
+  readonly opType: string
+  readonly domain?: string
+  readonly name?: string
+  readonly inputs: ReadonlyArray<string>
+  readonly outputs: ReadonlyArray<string>
+  readonly attributes?: Attributes
 }
 
-/** A node with one output, as a field of a graph. */
-export const encodeNode = (
+/** A number below 0 is written as its 64-bit complement. */
+const encodeInt = (number: number, value: number): Uint8Array => {
+  if (value >= 0) return encodeNumber(number, value)
+  const bytes = [number * 8]
+  let rest = BigInt.asUintN(64, BigInt(value))
+  for (; rest >= 128n; rest /= 128n) bytes.push(Number(rest % 128n) + 128)
+  return Uint8Array.from([...bytes, Number(rest)])
+}
+
+const encodeAttribute = ([name, value]: readonly [string, Attributes[string]]): Uint8Array =>
+  encodeField(
+    NODE.attribute,
+    encodeField(ATTRIBUTE.name, name),
+    ...(typeof value === "number"
+      ? [encodeInt(ATTRIBUTE.int, value)]
+      : value.map((each) => encodeInt(ATTRIBUTE.ints, each))),
+    encodeNumber(ATTRIBUTE.type, typeof value === "number" ? ATTRIBUTE_TYPE.int : ATTRIBUTE_TYPE.ints),
+  )
+
+/** A node, as a field of a graph. */
+export const encodeNode = ({ attributes = {}, domain, inputs, name, opType, outputs }: NodeSpec): Uint8Array =>
+  encodeField(
+    GRAPH.node,
+    ...inputs.map((input) => encodeField(NODE.input, input)),
+    ...outputs.map((output) => encodeField(NODE.output, output)),
+    ...(name === undefined ? [] : [encodeField(NODE.name, name)]),
+    encodeField(NODE.opType, opType),
+    ...Object.entries(attributes).map(encodeAttribute),
+    ...(domain === undefined ? [] : [encodeField(NODE.domain, domain)]),
+  )
+
+/** A node of ONNX's own operators with one output, as a field of a graph. */
+export const encodeCall = (
   opType: string,
   inputs: ReadonlyArray<string>,
   output: string,
   attributes: Attributes = {},
-): Uint8Array =>
-  encodeField(
-    GRAPH_NODE,
-    ...inputs.map((input) => encodeField(NODE_INPUT, input)),
-    encodeField(NODE_OUTPUT, output),
-    encodeField(NODE_OP_TYPE, opType),
-    ...Object.entries(attributes).map(encodeAttribute),
-  )
+): Uint8Array => encodeNode({ opType, inputs, outputs: [output], attributes })
 
 /** A constant of 64-bit integers, as a field of a graph; a scalar where `values` is a number. */
 export const encodeConstant = (name: string, values: number | bigint | ReadonlyArray<number | bigint>): Uint8Array => {
@@ -64,11 +77,11 @@ export const encodeConstant = (name: string, values: number | bigint | ReadonlyA
   const raw = Buffer.alloc(list.length * 8)
   for (const [at, value] of list.entries()) raw.writeBigInt64LE(BigInt(value), at * 8)
   return encodeField(
-    GRAPH_INITIALIZER,
-    ...(typeof values === "object" ? [encodeNumber(TENSOR_DIMS, list.length)] : []),
-    encodeNumber(TENSOR_TYPE, INT64),
-    encodeField(TENSOR_NAME, name),
-    encodeField(TENSOR_RAW, raw),
+    GRAPH.initializer,
+    ...(typeof values === "object" ? [encodeNumber(TENSOR.dims, list.length)] : []),
+    encodeNumber(TENSOR.dataType, ELEMENT.int64),
+    encodeField(TENSOR.name, name),
+    encodeField(TENSOR.rawData, raw),
   )
 }
 
@@ -80,18 +93,64 @@ const encodeValue = (
 ): Uint8Array => {
   const encodeDimension = (dimension: number | string) =>
     encodeField(
-      SHAPE_DIMENSION,
-      typeof dimension === "number" ? encodeNumber(DIMENSION_VALUE, dimension) : encodeField(DIMENSION_NAME, dimension),
+      SHAPE.dimension,
+      typeof dimension === "number" ? encodeNumber(DIMENSION.value, dimension) : encodeField(DIMENSION.name, dimension),
     )
-  const shape = dims === undefined ? [] : [encodeField(TENSOR_SHAPE, ...dims.map(encodeDimension))]
-  const tensor = encodeField(TYPE_TENSOR, encodeNumber(TENSOR_ELEMENT, elementType), ...shape)
-  return encodeField(field, encodeField(VALUE_NAME, name), encodeField(VALUE_TYPE, tensor))
+  const shape = dims === undefined ? [] : [encodeField(TENSOR_TYPE.shape, ...dims.map(encodeDimension))]
+  const tensor = encodeField(TYPE.tensor, encodeNumber(TENSOR_TYPE.elementType, elementType), ...shape)
+  return encodeField(field, encodeField(VALUE.name, name), encodeField(VALUE.type, tensor))
 }
 
 /** An input of a graph. */
 export const encodeInput = (name: string, elementType: number, dims: ReadonlyArray<number | string>): Uint8Array =>
-  encodeValue(GRAPH_INPUT, name, elementType, dims)
+  encodeValue(GRAPH.input, name, elementType, dims)
 
-/** An output of a graph, with no shape: onnxruntime finds it out. */
-export const encodeOutput = (name: string, elementType: number): Uint8Array =>
-  encodeValue(GRAPH_OUTPUT, name, elementType, undefined)
+/** An output of a graph; left out, its shape is what onnxruntime finds it to be. */
+export const encodeOutput = (name: string, elementType: number, dims?: ReadonlyArray<number | string>): Uint8Array =>
+  encodeValue(GRAPH.output, name, elementType, dims)
+
+export interface TensorSpec {
+  readonly name: string
+  readonly dims: ReadonlyArray<number>
+  readonly elementType: number
+}
+
+/** All of a tensor but its elements. */
+export const encodeTensorHead = (spec: TensorSpec): Uint8Array =>
+  Buffer.concat([
+    ...spec.dims.map((size) => encodeNumber(TENSOR.dims, size)),
+    encodeNumber(TENSOR.dataType, spec.elementType),
+    encodeField(TENSOR.name, spec.name),
+  ])
+
+/** What stands before the elements of a tensor whose elements follow in the file, the tag of the graph's field included. */
+export const encodeInlineTensor = (spec: TensorSpec, dataBytes: number): Uint8Array => {
+  const head = Buffer.concat([encodeTensorHead(spec), encodeHead(TENSOR.rawData, dataBytes)])
+  return Buffer.concat([encodeHead(GRAPH.initializer, head.length + dataBytes), head])
+}
+
+/** A tensor whose elements lie in a file beside the model's. */
+export const encodeExternalTensor = (
+  spec: TensorSpec,
+  { bytes, location, offset }: { readonly location: string; readonly offset: number; readonly bytes: number },
+): Uint8Array => {
+  const entry = (key: string, value: string) =>
+    encodeField(TENSOR.external, Buffer.concat([encodeField(ENTRY.key, key), encodeField(ENTRY.value, value)]))
+  return encodeField(
+    GRAPH.initializer,
+    Buffer.concat([
+      encodeTensorHead(spec),
+      entry("location", location),
+      entry("offset", String(offset)),
+      entry("length", String(bytes)),
+      encodeNumber(TENSOR.location, 1),
+    ]),
+  )
+}
+
+/** That a model uses the operators of a domain, as a field of the model. */
+export const encodeOpset = (domain: string, version: number): Uint8Array =>
+  encodeField(
+    MODEL.opsetImport,
+    Buffer.concat([encodeField(OPSET.domain, domain), encodeNumber(OPSET.version, version)]),
+  )

@@ -32,28 +32,49 @@ export const readVarint = (bytes: Uint8Array, at: number): { readonly value: num
   }
 }
 
+const VARINT = 0
+/** Bytes that a fixed-width field has, by wire type. */
 const FIXED_LENGTHS: Readonly<Record<number, number>> = { 1: 8, 5: 4 }
+
+/** A tag and a length are at most this long together. */
+export const HEAD_BYTES_MAX = 20
+
+export interface FieldHead {
+  readonly number: number
+  readonly wireType: number
+  /** Bytes of the tag, and of the length where there is one. */
+  readonly headBytes: number
+  /** Bytes of what follows; for a number, those of its digits. */
+  readonly contentBytes: number
+}
+
+/** Reads how a field begins; its content need not be in memory. Throws `RangeError` where the bytes are none. */
+export const readHead = (bytes: Uint8Array, at: number): FieldHead => {
+  const tag = readVarint(bytes, at)
+  const wireType = tag.value % 8
+  const number = Math.floor(tag.value / 8)
+  if (wireType === VARINT) {
+    return { number, wireType, headBytes: tag.end - at, contentBytes: readVarint(bytes, tag.end).end - tag.end }
+  }
+  if (wireType === LENGTH_DELIMITED) {
+    const { end, value } = readVarint(bytes, tag.end)
+    return { number, wireType, headBytes: end - at, contentBytes: value }
+  }
+  const fixed = FIXED_LENGTHS[wireType]
+  if (fixed === undefined) throw new RangeError(`not a protobuf: a field of wire type ${wireType}`)
+  return { number, wireType, headBytes: tag.end - at, contentBytes: fixed }
+}
 
 /** The fields of a message in order. Throws `RangeError` where the bytes are none. */
 export const readFields = function* (bytes: Uint8Array): Generator<Field> {
-  let at = 0
-  while (at < bytes.length) {
-    const start = at
-    const tag = readVarint(bytes, at)
-    const wireType = tag.value % 8
-    const number = Math.floor(tag.value / 8)
-    const first = wireType === 0 || wireType === LENGTH_DELIMITED ? readVarint(bytes, tag.end) : undefined
-    const content = wireType === LENGTH_DELIMITED && first !== undefined ? first.end : tag.end
-    const length =
-      wireType === LENGTH_DELIMITED
-        ? first?.value
-        : wireType === 0
-          ? (first?.end ?? 0) - tag.end
-          : FIXED_LENGTHS[wireType]
-    if (length === undefined || content + length > bytes.length)
-      throw new RangeError("not a protobuf: a field is cut off")
-    at = content + length
-    yield { number, wireType, start, content, end: at }
+  let start = 0
+  while (start < bytes.length) {
+    const { contentBytes, headBytes, number, wireType } = readHead(bytes, start)
+    const content = start + headBytes
+    const end = content + contentBytes
+    if (end > bytes.length) throw new RangeError("not a protobuf: a field is cut off")
+    yield { number, wireType, start, content, end }
+    start = end
   }
 }
 

@@ -1,38 +1,22 @@
 /**
  * The boundary to an ONNX file as it is written: what its graph takes and gives, by which operators, and which files its
  * weights lie in. Nothing is run, and no weight is looked at.
- *
- * Field numbers: onnx.proto3 of ONNX 1.12.
  */
+import {
+  ATTRIBUTE,
+  DIMENSION,
+  ENTRY,
+  GRAPH,
+  MODEL,
+  NODE,
+  OPSET,
+  SHAPE,
+  TENSOR,
+  TENSOR_TYPE,
+  TYPE,
+  VALUE,
+} from "./onnxFields.ts"
 import { bytesOf, type Field, readFields, readVarint, textOf } from "./protobuf.ts"
-
-const MODEL_OPSET = 8
-const MODEL_GRAPH = 7
-const OPSET_DOMAIN = 1
-const OPSET_VERSION = 2
-export const GRAPH_NODE = 1
-const GRAPH_INITIALIZER = 5
-export const GRAPH_INPUT = 11
-export const GRAPH_OUTPUT = 12
-const NODE_INPUT = 1
-const NODE_OUTPUT = 2
-const NODE_OP_TYPE = 4
-const NODE_ATTRIBUTE = 5
-const NODE_DOMAIN = 7
-const ATTRIBUTE_TENSOR = 5
-const ATTRIBUTE_GRAPH = 6
-const TENSOR_NAME = 8
-const TENSOR_EXTERNAL = 13
-const ENTRY_KEY = 1
-const ENTRY_VALUE = 2
-const VALUE_NAME = 1
-const VALUE_TYPE = 2
-const TYPE_TENSOR = 1
-const TENSOR_ELEMENT = 1
-const TENSOR_SHAPE = 2
-const SHAPE_DIMENSION = 1
-const DIMENSION_VALUE = 1
-const DIMENSION_NAME = 2
 
 export interface OnnxValue {
   readonly name: string
@@ -81,18 +65,18 @@ const child = (bytes: Uint8Array, number: number): Uint8Array | undefined => {
 
 const readDimension = (bytes: Uint8Array): number | string => {
   for (const field of readFields(bytes)) {
-    if (field.number === DIMENSION_VALUE) return readVarint(bytes, field.content).value
-    if (field.number === DIMENSION_NAME) return textOf(bytes, field)
+    if (field.number === DIMENSION.value) return readVarint(bytes, field.content).value
+    if (field.number === DIMENSION.name) return textOf(bytes, field)
   }
   return "?"
 }
 
 const readValue = (bytes: Uint8Array): OnnxValue => {
-  const name = child(bytes, VALUE_NAME)
-  const type = child(bytes, VALUE_TYPE)
-  const tensor = type === undefined ? undefined : child(type, TYPE_TENSOR)
-  const element = tensor === undefined ? undefined : child(tensor, TENSOR_ELEMENT)
-  const shape = tensor === undefined ? undefined : child(tensor, TENSOR_SHAPE)
+  const name = child(bytes, VALUE.name)
+  const type = child(bytes, VALUE.type)
+  const tensor = type === undefined ? undefined : child(type, TYPE.tensor)
+  const element = tensor === undefined ? undefined : child(tensor, TENSOR_TYPE.elementType)
+  const shape = tensor === undefined ? undefined : child(tensor, TENSOR_TYPE.shape)
   return {
     name: name === undefined ? "" : Buffer.from(name).toString("utf8"),
     elementType: element === undefined ? undefined : readVarint(element, 0).value,
@@ -100,7 +84,7 @@ const readValue = (bytes: Uint8Array): OnnxValue => {
       shape === undefined
         ? undefined
         : [...readFields(shape)]
-            .filter((field) => field.number === SHAPE_DIMENSION)
+            .filter((field) => field.number === SHAPE.dimension)
             .map((field) => readDimension(bytesOf(shape, field))),
   }
 }
@@ -116,10 +100,10 @@ const readTensor = (bytes: Uint8Array, found: Found): string => {
   const entries = new Map<string, string>()
   let name = ""
   for (const field of readFields(bytes)) {
-    if (field.number === TENSOR_NAME) name = textOf(bytes, field)
-    if (field.number !== TENSOR_EXTERNAL) continue
+    if (field.number === TENSOR.name) name = textOf(bytes, field)
+    if (field.number !== TENSOR.external) continue
     const entry = bytesOf(bytes, field)
-    const [key, value] = [child(entry, ENTRY_KEY), child(entry, ENTRY_VALUE)]
+    const [key, value] = [child(entry, ENTRY.key), child(entry, ENTRY.value)]
     if (key && value) entries.set(Buffer.from(key).toString("utf8"), Buffer.from(value).toString("utf8"))
   }
   const location = entries.get("location")
@@ -136,15 +120,15 @@ const readNode = (bytes: Uint8Array, found: Found): OnnxNode => {
   let opType = ""
   let domain = ""
   for (const field of readFields(bytes)) {
-    if (field.number === NODE_INPUT) inputs.push(textOf(bytes, field))
-    else if (field.number === NODE_OUTPUT) outputs.push(textOf(bytes, field))
-    else if (field.number === NODE_OP_TYPE) opType = textOf(bytes, field)
-    else if (field.number === NODE_DOMAIN) domain = textOf(bytes, field)
-    else if (field.number === NODE_ATTRIBUTE) {
+    if (field.number === NODE.input) inputs.push(textOf(bytes, field))
+    else if (field.number === NODE.output) outputs.push(textOf(bytes, field))
+    else if (field.number === NODE.opType) opType = textOf(bytes, field)
+    else if (field.number === NODE.domain) domain = textOf(bytes, field)
+    else if (field.number === NODE.attribute) {
       const attribute = bytesOf(bytes, field)
       for (const part of readFields(attribute)) {
-        if (part.number === ATTRIBUTE_TENSOR) readTensor(bytesOf(attribute, part), found)
-        else if (part.number === ATTRIBUTE_GRAPH) readGraph(bytesOf(attribute, part), found)
+        if (part.number === ATTRIBUTE.tensor) readTensor(bytesOf(attribute, part), found)
+        else if (part.number === ATTRIBUTE.graph) readGraph(bytesOf(attribute, part), found)
       }
     }
   }
@@ -159,10 +143,10 @@ const readGraph = (bytes: Uint8Array, found: Found) => {
   const initializers = new Set<string>()
   for (const field of readFields(bytes)) {
     const content = bytesOf(bytes, field)
-    if (field.number === GRAPH_NODE) nodes.push(readNode(content, found))
-    else if (field.number === GRAPH_INPUT) inputs.push(readValue(content))
-    else if (field.number === GRAPH_OUTPUT) outputs.push(readValue(content))
-    else if (field.number === GRAPH_INITIALIZER) initializers.add(readTensor(content, found))
+    if (field.number === GRAPH.node) nodes.push(readNode(content, found))
+    else if (field.number === GRAPH.input) inputs.push(readValue(content))
+    else if (field.number === GRAPH.output) outputs.push(readValue(content))
+    else if (field.number === GRAPH.initializer) initializers.add(readTensor(content, found))
   }
   // Before IR version 4, weights had to be among the inputs.
   return { inputs: inputs.filter(({ name }) => !initializers.has(name)), outputs, nodes, initializers }
@@ -170,17 +154,17 @@ const readGraph = (bytes: Uint8Array, found: Found) => {
 
 const findValues = (graph: Uint8Array, offset: number): OnnxGraph["valueFields"] =>
   [...readFields(graph)]
-    .filter(({ number }) => number === GRAPH_INPUT || number === GRAPH_OUTPUT)
+    .filter(({ number }) => number === GRAPH.input || number === GRAPH.output)
     .map((field) => ({
       name: readValue(bytesOf(graph, field)).name,
-      isInput: field.number === GRAPH_INPUT,
+      isInput: field.number === GRAPH.input,
       start: offset + field.start,
       end: offset + field.end,
     }))
 
 const readOpset = (bytes: Uint8Array): number | undefined => {
-  const domain = child(bytes, OPSET_DOMAIN)
-  const version = child(bytes, OPSET_VERSION)
+  const domain = child(bytes, OPSET.domain)
+  const version = child(bytes, OPSET.version)
   const isOwn = domain === undefined || domain.length === 0 || Buffer.from(domain).toString("utf8") === "ai.onnx"
   return isOwn && version !== undefined ? readVarint(version, 0).value : undefined
 }
@@ -191,8 +175,8 @@ export const readOnnx = (model: Uint8Array): OnnxGraph | undefined => {
     let graphField: Field | undefined
     let opset = 0
     for (const field of readFields(model)) {
-      if (field.number === MODEL_GRAPH) graphField = field
-      if (field.number === MODEL_OPSET) opset = readOpset(bytesOf(model, field)) ?? opset
+      if (field.number === MODEL.graph) graphField = field
+      if (field.number === MODEL.opsetImport) opset = readOpset(bytesOf(model, field)) ?? opset
     }
     if (graphField === undefined) return undefined
     const found: Found = { operators: new Map(), externalFiles: new Map() }

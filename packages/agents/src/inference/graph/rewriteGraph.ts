@@ -10,11 +10,11 @@
  * Whether what comes out is what it should be is not known here: `checkRewrite` runs both.
  */
 import type { DecoderGraph, KvTensor } from "./DecoderGraph.ts"
-import { encodeConstant, encodeInput, encodeNode, encodeOutput } from "./encodeOnnx.ts"
+import { encodeCall, encodeConstant, encodeInput, encodeOutput } from "./encodeOnnx.ts"
+import { MODEL } from "./onnxFields.ts"
 import { encodeHead } from "./protobuf.ts"
 import type { OnnxGraph, OnnxNode, Range } from "./readOnnx.ts"
 
-const MODEL_GRAPH = 7
 /** GatherElements came with version 11, Slice with bounds as inputs with 10. */
 const OPSET_MIN = 11
 /** From this version on Squeeze and Unsqueeze are told their axes as an input. */
@@ -65,25 +65,25 @@ class Additions {
 
   unsqueeze(input: string, output: string): Uint8Array {
     return this.#opset >= OPSET_AXES_AS_INPUT
-      ? encodeNode("Unsqueeze", [input, this.constant([0])], output)
-      : encodeNode("Unsqueeze", [input], output, { axes: [0] })
+      ? encodeCall("Unsqueeze", [input, this.constant([0])], output)
+      : encodeCall("Unsqueeze", [input], output, { axes: [0] })
   }
 }
 
 /** The number of new tokens, `[1]`. */
 const tokensOf = (additions: Additions, inputIds: string): string =>
   additions.once("tokens", (output) => [
-    encodeNode("Shape", [inputIds], `${output}_shape`),
-    encodeNode("Slice", [`${output}_shape`, additions.constant([1]), additions.constant([2])], output),
+    encodeCall("Shape", [inputIds], `${output}_shape`),
+    encodeCall("Slice", [`${output}_shape`, additions.constant([1]), additions.constant([2])], output),
   ])
 
 /** The last `tokens` of `present`, whose tokens are its last dimension but one. */
 const cutEnd = (additions: Additions, tensor: KvTensor, inputIds: string): string => {
   const tokens = tokensOf(additions, inputIds)
-  const from = additions.once("from", (output) => [encodeNode("Neg", [tokens], output)])
+  const from = additions.once("from", (output) => [encodeCall("Neg", [tokens], output)])
   const axis = additions.constant([tensor.joined ? 3 : 2])
   return additions.once(`fresh_${tensor.present}`, (output) => [
-    encodeNode("Slice", [tensor.present, from, additions.constant([END]), axis], output),
+    encodeCall("Slice", [tensor.present, from, additions.constant([END]), axis], output),
   ])
 }
 
@@ -94,20 +94,20 @@ const cutEnd = (additions: Additions, tensor: KvTensor, inputIds: string): strin
 const cutAtLength = (additions: Additions, tensor: KvTensor, seqlens: string, inputIds: string): string => {
   const tokens = tokensOf(additions, inputIds)
   const places = additions.once(`places_${seqlens}`, (output) => [
-    encodeNode("Cast", [seqlens], `${output}_wide`, { to: 7 }),
-    encodeNode("Reshape", [`${output}_wide`, additions.constant([-1, 1, 1, 1])], `${output}_last`),
-    encodeNode("Reshape", [tokens, additions.constant([])], `${output}_count`),
-    encodeNode("Add", [`${output}_count`, additions.constant(1)], `${output}_end`),
-    encodeNode("Range", [additions.constant(1), `${output}_end`, additions.constant(1)], `${output}_range`),
-    encodeNode("Sub", [`${output}_range`, `${output}_count`], `${output}_back`),
-    encodeNode("Reshape", [`${output}_back`, additions.constant([1, 1, -1, 1])], `${output}_offset`),
-    encodeNode("Add", [`${output}_last`, `${output}_offset`], output),
+    encodeCall("Cast", [seqlens], `${output}_wide`, { to: 7 }),
+    encodeCall("Reshape", [`${output}_wide`, additions.constant([-1, 1, 1, 1])], `${output}_last`),
+    encodeCall("Reshape", [tokens, additions.constant([])], `${output}_count`),
+    encodeCall("Add", [`${output}_count`, additions.constant(1)], `${output}_end`),
+    encodeCall("Range", [additions.constant(1), `${output}_end`, additions.constant(1)], `${output}_range`),
+    encodeCall("Sub", [`${output}_range`, `${output}_count`], `${output}_back`),
+    encodeCall("Reshape", [`${output}_back`, additions.constant([1, 1, -1, 1])], `${output}_offset`),
+    encodeCall("Add", [`${output}_last`, `${output}_offset`], output),
   ])
   const index = additions.once(`index_${seqlens}_${tensor.heads}_${tensor.headDim}`, (output) => [
-    encodeNode("Expand", [places, additions.constant([1, tensor.heads, 1, tensor.headDim])], output),
+    encodeCall("Expand", [places, additions.constant([1, tensor.heads, 1, tensor.headDim])], output),
   ])
   return additions.once(`fresh_${tensor.present}`, (output) => [
-    encodeNode("GatherElements", [tensor.present, index], output, { axis: 2 }),
+    encodeCall("GatherElements", [tensor.present, index], output, { axis: 2 }),
   ])
 }
 
@@ -139,7 +139,7 @@ const findFresh = (plan: Plan, tensor: KvTensor): { readonly fresh: string } | {
 const splitJoined = (plan: Plan, tensor: KvTensor, fresh: string) =>
   (["key", "value"] as const).map((part, at) => {
     const output = `${OWN}_${tensor.present}_${part}`
-    plan.additions.after.push(encodeNode("Gather", [fresh, plan.additions.constant(at)], output, { axis: 0 }))
+    plan.additions.after.push(encodeCall("Gather", [fresh, plan.additions.constant(at)], output, { axis: 0 }))
     const past = `${tensor.past}.${part}`
     plan.additions.before.push(plan.additions.unsqueeze(past, `${OWN}_${past}`))
     const kv: KvTensor = { ...tensor, past, present: output, joined: false, heads: tensor.heads / 2 }
@@ -168,7 +168,7 @@ const rewrite = (plan: Plan): RewrittenModel | { readonly refused: string } => {
         ),
       )
       const halves = parts.map((part) => `${OWN}_${part.kv.past}`)
-      additions.before.push(encodeNode("Concat", halves, tensor.past, { axis: 0 }))
+      additions.before.push(encodeCall("Concat", halves, tensor.past, { axis: 0 }))
     }
     kv.push(...parts.map((part) => part.kv))
     freshOutputs.push(...parts.map(({ output }) => output))
@@ -187,7 +187,7 @@ const rewrite = (plan: Plan): RewrittenModel | { readonly refused: string } => {
   const length = content.reduce((sum, piece) => sum + lengthOf(piece), 0)
   const pieces: ReadonlyArray<Uint8Array | Range> = [
     { start: 0, end: graph.field.start },
-    encodeHead(MODEL_GRAPH, length),
+    encodeHead(MODEL.graph, length),
     ...content,
     { start: graph.field.end, end: Number.POSITIVE_INFINITY },
   ]
